@@ -1,0 +1,1 @@
+"""Penstock from any Python program, over HTTP."""

@@ -1,0 +1,1 @@
+"""The rules: pure functions over facts. No I/O, no clock, no randomness in here."""

@@ -1,0 +1,73 @@
+"""The catalogue of errors: code, HTTP status, title and hint. API, CLI and documentation all read it from here."""
+
+from typing import Any, NamedTuple
+
+
+class ErrorKind(NamedTuple):
+    """One entry of the catalogue; `hint` says what to do."""
+
+    status: int
+    title: str
+    hint: str
+
+
+CATALOGUE: dict[str, ErrorKind] = {
+    # Answers to callers.
+    "invalid_json": ErrorKind(400, "The body is not valid JSON", "Send UTF-8 JSON without NaN or Infinity."),
+    "invalid_arguments": ErrorKind(422, "The arguments do not fit", "See `errors` for the fields at fault."),
+    "payload_too_large": ErrorKind(413, "The payload is too large", "Store it elsewhere and send a reference."),
+    "too_deep": ErrorKind(413, "The payload is nested too deeply", "Flatten it."),
+    "invalid_event": ErrorKind(400, "Not a valid event", "See the CloudEvents 1.0 specification."),
+    "invalid_name": ErrorKind(422, "Not a valid name", "Use letters, digits, '_' and '-'; dots only in event names."),
+    "invalid_duration": ErrorKind(422, "Not a valid duration", "Write it like '90s', '1h30m' or '2d'."),
+    "invalid_option": ErrorKind(422, "Not a valid option", "See the options in the README."),
+    "invalid_query": ErrorKind(400, "Not a valid query", "See /schema for the parameters."),
+    "unknown_function": ErrorKind(404, "No such function", "Start a runner that has it, or correct the name."),
+    "unknown_execution": ErrorKind(404, "No such execution", "Check the id and the environment."),
+    "unknown_event": ErrorKind(404, "No such event", "Check the id and the environment."),
+    "unknown_schedule": ErrorKind(404, "No such schedule", "List them with `penstock schedules list`."),
+    "unknown_route": ErrorKind(404, "No such address", "See /schema for the addresses."),
+    "method_not_allowed": ErrorKind(405, "Not allowed here", "See /schema for the methods."),
+    "unsupported_media_type": ErrorKind(415, "Unknown media type", "Send application/json or a CloudEvent."),
+    "wrong_state": ErrorKind(409, "The state forbids it", "See `state` for the state of the execution."),
+    "idempotency_conflict": ErrorKind(
+        409, "The key was used for something else", "Use a new key for a new request."
+    ),
+    "unauthorized": ErrorKind(401, "No valid API key", "Send `Authorization: Bearer <key>`."),
+    "forbidden": ErrorKind(403, "The key may not do this", "Use a key with the right to do it."),
+    "unavailable": ErrorKind(503, "Not available at the moment", "Try again; nothing was accepted."),
+    "internal": ErrorKind(500, "Something broke on our side", "See the log of the service."),
+    # Errors of attempts.
+    "user_error": ErrorKind(409, "The function raised an error", "See the stack; correct the function and rerun."),
+    "timed_out": ErrorKind(409, "The attempt took too long", "Raise `timeout` or do less in one attempt."),
+    "out_of_memory": ErrorKind(409, "The attempt used too much memory", "Raise `memory` or use less of it."),
+    "crashed": ErrorKind(409, "The process of the function died", "Look for os._exit, segfaults and kills."),
+    "runner_lost": ErrorKind(409, "The runner was lost", "Look at the runner's log and its machine."),
+    "result_not_serialisable": ErrorKind(409, "The result is not JSON", "Return JSON types, structs or models."),
+    "discarded": ErrorKind(409, "Not started in time", "Raise `discard_after` or add runners."),
+    "cancelled": ErrorKind(409, "The execution was cancelled", "Rerun it if that was a mistake."),
+    # Between our own parts; callers never see these.
+    "activation_closed": ErrorKind(409, "This activation is over", "Acknowledge the item and forget it."),
+    "activation_owned": ErrorKind(409, "Another runner owns this activation", "Look at its lease."),
+    "already_exists": ErrorKind(409, "The execution exists", "Answer with the existing one."),
+}
+
+
+class Rejected(Exception):  # noqa: N818 - it reads as a claim: "the command was rejected"
+    """A caller's mistake: a code of the catalogue, a sentence, and facts about it.
+
+    `pointers` are (JSON pointer, detail) pairs of the fields at fault; `members` are further members of the problem document.
+    """
+
+    def __init__(
+        self, code: str, detail: str, *, pointers: list[tuple[str, str]] | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.pointers = pointers or []
+        self.members = members
+
+    @property
+    def kind(self) -> ErrorKind:
+        return CATALOGUE[self.code]

@@ -1,0 +1,1 @@
+"""One execution: its facts, its state, and what may happen next."""

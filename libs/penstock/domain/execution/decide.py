@@ -1,0 +1,149 @@
+"""The rules: which facts follow from a command. Pure; the clock and the dice are arguments.
+
+`decide` answers with the facts to append, in order (none: nothing has to happen). Where the state forbids the command it raises
+Rejected. A late result of a lost attempt is refused here, by its activation, and again by the log, by its expected sequence.
+"""
+
+from typing import assert_never
+
+from penstock.domain.errors import Rejected
+from penstock.domain.execution import commands as c
+from penstock.domain.execution import facts as f
+from penstock.domain.execution.retries import retry_delay
+from penstock.domain.execution.state import Execution, State
+from penstock.domain.limits import losses_max
+
+
+def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float = 0.0) -> list[f.AnyFact]:
+    """Facts that follow from `command` at `now` (microseconds since the epoch); `dice` is a number in [0, 1).
+
+    Raises Rejected with `already_exists`, `unknown_execution`, `wrong_state`, `activation_closed` or `activation_owned`.
+    """
+    if isinstance(command, c.Enqueue):
+        if state is not None:
+            raise Rejected("already_exists", f"Execution {state.id} exists.", state=str(state.state))
+        return [command.fact]
+    if state is None:
+        raise Rejected("unknown_execution", "There is no such execution.")
+    match command:
+        case c.Start():
+            return _start(state, command, now)
+        case c.CompleteStep():
+            _require_open(state, command.activation)
+            if command.step in state.steps:
+                return []
+            return [
+                f.StepCompleted(
+                    n=state.n + 1, at=now, attempt=state.attempt, step=command.step,
+                    started_at=command.started_at, result=command.result, result_ref=command.result_ref,
+                )
+            ]  # fmt: skip
+        case c.Succeed():
+            _require_open(state, command.activation)
+            return [
+                f.Succeeded(
+                    n=state.n + 1, at=now, attempt=state.attempt, result=command.result,
+                    result_ref=command.result_ref,
+                )
+            ]  # fmt: skip
+        case c.Fail():
+            return _fail(state, command, now, dice)
+        case c.LoseAttempt():
+            return _lose(state, command, now)
+        case c.WakeUp():
+            return _wake(state, now)
+        case c.RequestCancel():
+            return _request_cancel(state, command, now)
+        case c.ConfirmCancel():
+            _require_open(state, command.activation)
+            return [f.Cancelled(n=state.n + 1, at=now)]
+        case c.Reschedule():
+            return _reschedule(state, command, now)
+        case _:
+            assert_never(command)
+
+
+def _require_open(state: Execution, activation: int) -> None:
+    if state.is_final or state.activation != activation:
+        raise Rejected("activation_closed", f"Activation {activation} of {state.id} is over.", state=str(state.state))
+
+
+def _start(state: Execution, command: c.Start, now: int) -> list[f.AnyFact]:
+    _require_open(state, command.activation)
+    if state.owner and state.owner != command.runner:
+        raise Rejected("activation_owned", f"{state.owner} runs this activation.", owner=state.owner)
+    if state.owner:
+        return []
+    if state.state is State.CANCELLING:
+        return [f.Cancelled(n=state.n + 1, at=now)]
+    if state.discard_at is not None and not state.has_started and now >= state.discard_at:
+        return [f.Discarded(n=state.n + 1, at=now)]
+    return [
+        f.Started(
+            n=state.n + 1, at=now, activation=command.activation, attempt=state.attempt + 1,
+            runner=command.runner, version=command.version,
+        )
+    ]  # fmt: skip
+
+
+def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.AnyFact]:
+    _require_open(state, command.activation)
+    n, attempt = state.n + 1, state.attempt
+    if state.state is State.CANCELLING:
+        return [f.Cancelled(n=n, at=now)]
+    retries = command.policy.retries if state.retries is None else state.retries
+    k = state.failures + 1
+    if command.terminal or k > retries:
+        return [f.Failed(n=n, at=now, attempt=attempt, error=command.error)]
+    delay = command.retry_after
+    if delay is None:
+        delay = retry_delay(command.policy, k, dice)
+    retry_at = now + round(delay * 1_000_000)
+    return [f.RetryScheduled(n=n, at=now, attempt=attempt, error=command.error, retry_at=retry_at)]
+
+
+def _lose(state: Execution, command: c.LoseAttempt, now: int) -> list[f.AnyFact]:
+    _require_open(state, command.activation)
+    if not state.owner:
+        return []
+    n = state.n + 1
+    if state.state is State.CANCELLING:
+        return [f.Cancelled(n=n, at=now)]
+    lost = f.AttemptLost(
+        n=n, at=now, attempt=state.attempt, activation=command.activation, runner=state.owner, reason=command.reason
+    )
+    if command.reason != "drained" and state.losses + 1 >= losses_max:
+        error = command.error or f.ErrorInfo(
+            code="runner_lost", message=f"The runner was lost {losses_max} times while this execution ran."
+        )
+        return [lost, f.Failed(n=n + 1, at=now, attempt=state.attempt, error=error)]
+    return [lost, f.Due(n=n + 1, at=now)]
+
+
+def _wake(state: Execution, now: int) -> list[f.AnyFact]:
+    if state.wakes_at is None or now < state.wakes_at:
+        return []
+    if state.discard_at is not None and not state.has_started and now >= state.discard_at:
+        return [f.Discarded(n=state.n + 1, at=now)]
+    return [f.Due(n=state.n + 1, at=now)]
+
+
+def _request_cancel(state: Execution, command: c.RequestCancel, now: int) -> list[f.AnyFact]:
+    if state.state is State.CANCELLED:
+        return []
+    if state.is_final:
+        raise Rejected("wrong_state", f"The execution is already {state.state}.", state=str(state.state))
+    if not state.owner:
+        return [f.Cancelled(n=state.n + 1, at=now)]
+    if state.state is State.CANCELLING and (state.cancel_forced or not command.force):
+        return []
+    return [f.CancelRequested(n=state.n + 1, at=now, force=command.force)]
+
+
+def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.AnyFact]:
+    if state.has_started or state.is_final or state.state is State.CANCELLING:
+        raise Rejected("wrong_state", f"The execution is {state.state} and cannot be moved.", state=str(state.state))
+    if command.run_at is None or command.run_at <= now:
+        # What is runnable already stays where it is in the queue.
+        return [] if state.activation else [f.Due(n=state.n + 1, at=now)]
+    return [f.Rescheduled(n=state.n + 1, at=now, run_at=command.run_at)]

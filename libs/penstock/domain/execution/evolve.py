@@ -1,0 +1,97 @@
+"""The fold: an execution after one more fact. Total over all facts; an unknown one only moves the number."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from penstock.domain.execution import facts as f
+from penstock.domain.execution.state import Execution, State
+
+
+def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unknown, sequence: int = 0) -> Execution:
+    """The state after `fact`, which stands at `sequence` in the log. Only `enqueued` may come first."""
+    if isinstance(fact, f.Enqueued):
+        return _created(execution_id, fact, sequence)
+    if state is None:
+        raise ValueError(f"the first fact of an execution is `enqueued`, not `{f.kind_of(fact)}`")
+    n, at = fact.n, fact.at
+    match fact:
+        case f.Started():
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at,
+                state=State.CANCELLING if state.state is State.CANCELLING else State.RUNNING,
+                attempt=fact.attempt, owner=fact.runner, version=fact.version,
+                started_at=state.started_at or at, scheduled_at=None,
+            )  # fmt: skip
+        case f.Due():
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at, state=State.QUEUED, activation=n, owner="",
+                scheduled_at=None,
+            )  # fmt: skip
+        case f.StepCompleted():
+            steps = {**state.steps, fact.step: (fact.result, fact.result_ref)}
+            return replace(state, n=n, sequence=sequence, updated_at=at, steps=steps)
+        case f.Succeeded():
+            return _ended(state, fact, sequence, State.SUCCEEDED, None)
+        case f.Failed():
+            return _ended(state, fact, sequence, State.FAILED, fact.error)
+        case f.Cancelled():
+            error = f.ErrorInfo(code="cancelled", message="The execution was cancelled.")
+            return _ended(state, fact, sequence, State.CANCELLED, error)
+        case f.Discarded():
+            error = f.ErrorInfo(code="discarded", message="The execution was not started in time.")
+            return _ended(state, fact, sequence, State.DISCARDED, error)
+        case f.RetryScheduled():
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at, state=State.RETRYING, activation=0, owner="",
+                error=fact.error, failures=state.failures + 1, scheduled_at=fact.retry_at,
+            )  # fmt: skip
+        case f.AttemptLost():
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at,
+                state=State.CANCELLING if state.state is State.CANCELLING else State.QUEUED,
+                activation=0, owner="", losses=state.losses + (fact.reason != "drained"),
+            )  # fmt: skip
+        case f.Rescheduled():
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at, state=State.SCHEDULED, activation=0,
+                scheduled_at=fact.run_at,
+            )  # fmt: skip
+        case f.CancelRequested():
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at, state=State.CANCELLING,
+                cancel_forced=state.cancel_forced or fact.force,
+            )  # fmt: skip
+        case f.Unknown():
+            return replace(state, n=n, sequence=sequence, updated_at=at)
+        case _:
+            assert_never(fact)
+
+
+def fold(execution_id: str, history: Iterable[tuple[int, f.AnyFact | f.Unknown]]) -> Execution | None:
+    """The state after (sequence, fact) pairs in log order; None if there are none."""
+    state: Execution | None = None
+    for sequence, fact in history:
+        state = evolve(state, execution_id, fact, sequence)
+    return state
+
+
+def _created(execution_id: str, fact: f.Enqueued, sequence: int) -> Execution:
+    runnable = f.opens_activation(fact)
+    return Execution(
+        id=execution_id, function=fact.function, n=fact.n, sequence=sequence,
+        state=State.SCHEDULED if fact.run_at is not None else State.QUEUED,
+        created_at=fact.at, updated_at=fact.at, scheduled_at=fact.run_at, discard_at=fact.discard_at,
+        activation=fact.n if runnable else 0, gated=fact.gated, priority=fact.priority, retries=fact.retries,
+        timeout=fact.timeout, metadata=fact.metadata, trace_id=fact.trace_id, parent_span=fact.parent_span,
+        links=fact.links, event_id=fact.event_id, parent_id=fact.parent_id, root_id=fact.root_id,
+        rerun_of=fact.rerun_of, content_hash=fact.content_hash,
+    )  # fmt: skip
+
+
+def _ended(state: Execution, fact: f.Fact, sequence: int, final: State, error: f.ErrorInfo | None) -> Execution:
+    return replace(
+        state, n=fact.n, sequence=sequence, updated_at=fact.at, finished_at=fact.at, state=final, error=error,
+        activation=0, owner="", scheduled_at=None,
+    )  # fmt: skip

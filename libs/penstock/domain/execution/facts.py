@@ -1,0 +1,190 @@
+"""Every fact that the log can hold about one execution.
+
+A fact is past tense, carries a tag chosen by hand (renaming a class never changes the log) and a number `n` that counts the
+facts of its execution from 1 without gaps. All times are whole microseconds since the epoch, UTC.
+
+To add a fact: a struct here with a tag, a case in `evolve.py`, a command in `commands.py` with its rule in `decide.py`, a row in
+`RUN` or `FINAL` if it makes an execution runnable or ends it, and a test in `tests/unit/test_decide.py`.
+"""
+
+
+import msgspec
+from msgspec import Raw
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong in an attempt: a code of the catalogue, and the exception as text."""
+
+    code: str
+    type: str = ""
+    message: str = ""
+    stack: str = ""
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A span elsewhere that caused this execution without being its parent."""
+
+    trace_id: str
+    span_id: str
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """The part that all facts share. `id` is unique to one act of publishing: it tells a stored fact of ours from a rival's."""
+
+    n: int
+    at: int
+    id: str = ""
+    v: int = 1
+
+
+class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
+    """The first fact. Runnable at once unless `run_at` lies ahead or `gated` is set."""
+
+    function: str
+    args: Raw = Raw(b"[]")
+    kwargs: Raw = Raw(b"{}")
+    event: Raw | None = None
+    arguments_ref: str | None = None
+    """Name in the object store when the arguments are too large to travel in the fact; then args and kwargs are empty."""
+    run_at: int | None = None
+    discard_at: int | None = None
+    gated: bool = False
+    metadata: dict[str, str] = {}
+    priority: int = 0
+    retries: int | None = None
+    timeout: int | None = None
+    event_id: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    rerun_of: str | None = None
+    idempotency_key: str | None = None
+    content_hash: str | None = None
+    trace_id: str
+    parent_span: str | None = None
+    links: list[Link] = []
+
+
+class Due(Fact, frozen=True, kw_only=True, tag="due"):
+    """A delay or a retry's backoff is over, or a lost attempt is to be taken up again: runnable now."""
+
+
+class Started(Fact, frozen=True, kw_only=True, tag="started"):
+    """A runner took the activation that the fact numbered `activation` opened."""
+
+    activation: int
+    attempt: int
+    runner: str
+    version: str = ""
+
+
+class StepCompleted(Fact, frozen=True, kw_only=True, tag="step_completed"):
+    """The result of a step, stored once and never computed again."""
+
+    attempt: int
+    step: str
+    started_at: int
+    result: Raw = Raw(b"null")
+    result_ref: str | None = None
+
+
+class Succeeded(Fact, frozen=True, kw_only=True, tag="succeeded"):
+    """Final. The result, or its name in the object store."""
+
+    attempt: int
+    result: Raw = Raw(b"null")
+    result_ref: str | None = None
+
+
+class RetryScheduled(Fact, frozen=True, kw_only=True, tag="retry_scheduled"):
+    """The attempt failed; the next one may start at `retry_at`."""
+
+    attempt: int
+    error: ErrorInfo
+    retry_at: int
+
+
+class Failed(Fact, frozen=True, kw_only=True, tag="failed"):
+    """Final. The last attempt failed."""
+
+    attempt: int
+    error: ErrorInfo
+
+
+class AttemptLost(Fact, frozen=True, kw_only=True, tag="attempt_lost"):
+    """The runner of this attempt is gone (`lapsed`), or gave it back while stopping (`drained`)."""
+
+    attempt: int
+    activation: int
+    runner: str
+    reason: str = "lapsed"
+
+
+class Rescheduled(Fact, frozen=True, kw_only=True, tag="rescheduled"):
+    """The time before which it may not start was moved."""
+
+    run_at: int
+
+
+class CancelRequested(Fact, frozen=True, kw_only=True, tag="cancel_requested"):
+    """Somebody wants a running execution stopped; `force` leaves no time to clean up."""
+
+    force: bool = False
+
+
+class Cancelled(Fact, frozen=True, kw_only=True, tag="cancelled"):
+    """Final. Stopped on request."""
+
+
+class Discarded(Fact, frozen=True, kw_only=True, tag="discarded"):
+    """Final. Not started before `discard_at`."""
+
+
+class Unknown(Fact, frozen=True, kw_only=True, tag="unknown"):
+    """A kind that this version does not know: kept and shown, never dropped."""
+
+    raw: Raw
+    name: str = ""
+
+
+AnyFact = (
+    Enqueued
+    | Due
+    | Started
+    | StepCompleted
+    | Succeeded
+    | RetryScheduled
+    | Failed
+    | AttemptLost
+    | Rescheduled
+    | CancelRequested
+    | Cancelled
+    | Discarded
+)
+
+FINAL = (Succeeded, Failed, Cancelled, Discarded)
+"""Facts after which nothing follows."""
+
+
+def kind_of(fact: Fact) -> str:
+    """The wire tag of a fact."""
+    if isinstance(fact, Unknown):
+        return fact.name
+    return str(fact.__struct_config__.tag)
+
+
+def opens_activation(fact: Fact) -> bool:
+    """True for a run fact: one that makes the execution runnable."""
+    match fact:
+        case Enqueued():
+            return fact.run_at is None and not fact.gated
+        case Due():
+            return True
+        case _:
+            return False
+
+
+def is_end(fact: Fact, has_parent: bool) -> bool:
+    """True for a final fact that somebody acts on: not a success, or of a child."""
+    return isinstance(fact, FINAL) and (has_parent or not isinstance(fact, Succeeded))
+
+

@@ -1,0 +1,1 @@
+"""Functions as runners declare them: options, versions and event patterns."""

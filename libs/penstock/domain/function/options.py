@@ -1,0 +1,155 @@
+"""Functions as runners declare them: what the registry holds and what callers may override."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from penstock.domain.durations import microseconds, seconds
+from penstock.domain.errors import Rejected
+from penstock.domain.execution.retries import RetryPolicy
+from penstock.domain.ids import EVENT_PATTERN, is_function_name
+from penstock.domain.limits import (
+    concurrency_max,
+    delay_seconds_max,
+    expression_chars_max,
+    idempotency_key_chars_max,
+    memory_bytes_min,
+    metadata_key_chars_max,
+    metadata_keys_max,
+    metadata_value_chars_max,
+    retries_max,
+    timeout_seconds_max,
+)
+
+
+class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One declared function. Times are seconds, memory is bytes; `parameters` is a JSON Schema of the arguments object."""
+
+    name: str
+    policy: RetryPolicy = RetryPolicy()
+    timeout: float | None = None
+    memory: int | None = None
+    concurrency: int | None = None
+    on: list[str] = []
+    when: str | None = None
+    version: str = ""
+    is_async: bool = True
+    parameters: dict[str, object] = {}
+    positional: list[str] = []
+    description: str = ""
+
+
+def validate_spec(spec: FunctionSpec) -> FunctionSpec:
+    """The same spec, if its options are within their limits; raises Rejected `invalid_name` or `invalid_option`."""
+    if not is_function_name(spec.name):
+        raise Rejected("invalid_name", f"A function name is 1 to 64 of A-Z a-z 0-9 _ -, not {spec.name[:80]!r}.")
+    bounds = [
+        ("retries", spec.policy.retries, 0, retries_max),
+        ("timeout", spec.timeout, 0.001, timeout_seconds_max),
+        ("memory", spec.memory, memory_bytes_min, 2**50),
+        ("concurrency", spec.concurrency, 1, concurrency_max),
+        ("backoff.jitter", spec.policy.jitter, 0.0, 1.0),
+        ("backoff.factor", spec.policy.factor, 1.0, 1000.0),
+    ]
+    for field, value, low, high in bounds:
+        if value is not None and not low <= value <= high:
+            raise Rejected("invalid_option", f"{field} of {spec.name} must be {low} to {high}, not {value}.")
+    for pattern in spec.on:
+        if not EVENT_PATTERN.fullmatch(pattern):
+            raise Rejected("invalid_name", f"{pattern[:80]!r} is no event name or pattern ('order.*').")
+    if spec.when is not None and len(spec.when) > expression_chars_max:
+        raise Rejected("invalid_option", f"when of {spec.name} is longer than {expression_chars_max} characters.")
+    return spec
+
+
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Options of one call. `delay`, `discard_after` and `timeout` are durations, `at` an RFC 3339 instant."""
+
+    delay: str | float | None = None
+    at: str | None = None
+    discard_after: str | float | None = None
+    metadata: dict[str, str] = {}
+    idempotency_key: str | None = None
+    priority: int = 0
+    retries: int | None = None
+    timeout: str | float | None = None
+
+
+class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The same, checked and in microseconds; `run_at` is None for what runs at once."""
+
+    run_at: int | None
+    discard_at: int | None
+    metadata: dict[str, str]
+    idempotency_key: str | None
+    priority: int
+    retries: int | None
+    timeout: int | None
+
+
+def resolve(options: CallOptions, now: int) -> ResolvedOptions:
+    """Check the options against their limits at `now` (µs). Raises Rejected `invalid_option` or `invalid_duration`."""
+    if options.delay is not None and options.at is not None:
+        raise Rejected("invalid_option", "Give `delay` or `at`, not both.", pointers=[("/options/at", "with delay")])
+    run_at = _instant(options.at) if options.at is not None else None
+    if options.delay is not None:
+        run_at = now + microseconds(options.delay, "delay")
+    if run_at is not None and run_at > now + delay_seconds_max * 1_000_000:
+        raise Rejected("invalid_option", f"It may not lie more than {delay_seconds_max} seconds ahead.")
+    if run_at is not None and run_at <= now:
+        run_at = None
+    discard_at = None
+    if options.discard_after is not None:
+        wait = microseconds(options.discard_after, "discard_after")
+        if wait <= 0:
+            raise Rejected("invalid_option", "discard_after must be longer than 0.")
+        discard_at = (run_at or now) + wait
+    timeout = None
+    if options.timeout is not None:
+        limit = seconds(options.timeout, "timeout")
+        if not 0.001 <= limit <= timeout_seconds_max:
+            raise Rejected("invalid_option", f"timeout must be 0.001 to {timeout_seconds_max} seconds.")
+        timeout = round(limit * 1_000_000)
+    if options.retries is not None and not 0 <= options.retries <= retries_max:
+        raise Rejected("invalid_option", f"retries must be 0 to {retries_max}.")
+    if not -1_000_000 <= options.priority <= 1_000_000:
+        raise Rejected("invalid_option", "priority must be -1000000 to 1000000.")
+    key = options.idempotency_key
+    if key is not None and not 1 <= len(key) <= idempotency_key_chars_max:
+        raise Rejected("invalid_option", f"An idempotency key has 1 to {idempotency_key_chars_max} characters.")
+    return ResolvedOptions(
+        run_at=run_at,
+        discard_at=discard_at,
+        metadata=check_metadata(options.metadata),
+        idempotency_key=key,
+        priority=options.priority,
+        retries=options.retries,
+        timeout=timeout,
+    )
+
+
+def check_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """The same metadata if it is within its limits; raises Rejected `invalid_option` naming the key."""
+    if len(metadata) > metadata_keys_max:
+        raise Rejected("invalid_option", f"metadata has more than {metadata_keys_max} keys.")
+    for key, value in metadata.items():
+        where = [(f"/options/metadata/{key[:80]}", "too long or empty")]
+        if not 1 <= len(key) <= metadata_key_chars_max:
+            raise Rejected("invalid_option", f"A key has 1 to {metadata_key_chars_max} characters.", pointers=where)
+        if len(value) > metadata_value_chars_max:
+            raise Rejected(
+                "invalid_option", f"A value has at most {metadata_value_chars_max} characters.", pointers=where
+            )
+    return metadata
+
+
+def _instant(text: str) -> int:
+    try:
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        raise Rejected(
+            "invalid_option", f"at must be an RFC 3339 instant such as 2027-01-31T08:00:00Z, not {text[:80]!r}."
+        ) from None
+    if instant.tzinfo is None:
+        raise Rejected("invalid_option", "at needs a time zone, such as a Z at the end.")
+    return round(instant.astimezone(UTC).timestamp() * 1_000_000)

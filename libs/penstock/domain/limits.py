@@ -1,0 +1,49 @@
+"""Every limit, with its unit last in the name. Each has an error and a test at its edge."""
+
+payload_inline_bytes_max = 128 * 1024
+"""Arguments, results and events up to this size travel inside a fact; larger ones go to the object store."""
+request_bytes_max = 8 * 1024 * 1024
+"""Largest body of one HTTP request (one execution, one event or a whole batch)."""
+event_bytes_max = 512 * 1024
+"""Largest event, over HTTP and over NATS, headers included (the server's own limit is 1 MiB)."""
+arguments_bytes_max = 4 * 1024 * 1024
+"""Largest arguments of one execution over HTTP; over NATS `event_bytes_max` holds."""
+result_bytes_max = 1024 * 1024 * 1024
+"""Largest result of one execution."""
+json_depth_max = 64
+"""Deepest nesting of arrays and objects in arguments and event data."""
+batch_items_max = 1000
+"""Items in one batch of executions or events."""
+atomic_batch_messages_max = 500
+"""Messages in one atomic batch; the server's limit is 1,000."""
+metadata_keys_max = 32
+metadata_key_chars_max = 64
+metadata_value_chars_max = 512
+idempotency_key_chars_max = 256
+event_source_chars_max = 512
+event_id_chars_max = 256
+expression_chars_max = 1024
+fan_out_functions_max = 500
+"""Functions that one event may start."""
+functions_max = 900
+"""Functions with a consumer of their own; the server allows 1,000 consumers on a stream by default."""
+retries_max = 1000
+concurrency_max = 10_000
+timeout_seconds_max = 7 * 24 * 3600
+delay_seconds_max = 20 * 365 * 24 * 3600
+memory_bytes_min = 16 * 1024 * 1024
+log_line_chars_max = 8192
+log_lines_per_attempt_max = 10_000
+error_message_chars_max = 4096
+error_stack_chars_max = 16_384
+losses_max = 3
+"""How often the process that runs an execution may be lost before the execution fails (poison guard)."""
+steps_per_execution_max = 100_000
+step_name_chars_max = 128
+page_items_max = 500
+page_items_default = 50
+filter_values_max = 50
+wait_seconds_max = 60
+"""Longest `Prefer: wait` and `?after=` wait of one request."""
+integer_max = 2**63 - 1
+"""Whole numbers in JSON beyond 64 bits lose their value in most languages and are refused."""

@@ -1,0 +1,53 @@
+"""Facts about the system rather than about one execution, on subjects `penstock.<env>.c.<kind>.<key>`."""
+
+import msgspec
+
+from penstock.domain.function.options import FunctionSpec
+
+
+class SystemFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """The part that all share; `at` is microseconds since the epoch."""
+
+    at: int
+    id: str = ""
+    v: int = 1
+
+
+class EventFannedOut(SystemFact, frozen=True, kw_only=True, tag="event_fanned_out"):
+    """An event was turned into executions; an empty list means that it matched nothing.
+
+    `sequence` is the event's position in EVENTS. `refused` holds (function, code, detail) for functions that it could not start.
+    """
+
+    sequence: int
+    event_id: str
+    name: str
+    source: str = ""
+    external_id: str = ""
+    executions: list[tuple[str, str]] = []
+    """(function, execution id)"""
+    refused: list[tuple[str, str, str]] = []
+    received_at: int = 0
+    trace_id: str | None = None
+
+
+class EventRejected(SystemFact, frozen=True, kw_only=True, tag="event_rejected"):
+    """A message in EVENTS that could not be accepted, with the code of the catalogue and the sentence."""
+
+    sequence: int
+    subject: str
+    code: str
+    detail: str
+    excerpt: str = ""
+    """The first 512 characters of what was sent."""
+    received_at: int = 0
+
+
+class FunctionDeclared(SystemFact, frozen=True, kw_only=True, tag="function_declared"):
+    """A runner declared a function, or declared it anew with other options."""
+
+    spec: FunctionSpec
+    runner: str
+
+
+AnySystemFact = EventFannedOut | EventRejected | FunctionDeclared

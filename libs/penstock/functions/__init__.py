@@ -1,0 +1,1 @@
+"""The SDK: how user code is declared, called and run."""

@@ -1,0 +1,83 @@
+"""Read, fold, decide, append, and again when the history moved on: the only such loop in the project."""
+
+from collections.abc import Sequence
+
+from penstock.domain.execution.commands import AnyCommand
+from penstock.domain.execution.decide import decide
+from penstock.domain.execution.evolve import evolve
+from penstock.domain.execution.facts import AnyFact, Unknown
+from penstock.domain.execution.state import Execution
+from penstock.ports import Append, Clock, Conflict, Dice, ExecutionLog, Recorded, Unavailable
+
+TRIES_MAX = 20
+
+
+def fold_recorded(recorded: Sequence[Recorded], state: Execution | None = None) -> Execution | None:
+    """The state after these stored facts."""
+    for entry in recorded:
+        state = evolve(state, entry.execution_id, entry.fact, entry.sequence)
+    return state
+
+
+def evolve_all(state: Execution | None, execution_id: str, facts: Sequence[AnyFact | Unknown], last: int) -> Execution:
+    """The state after facts just appended, the last of which stands at `last`."""
+    for fact in facts:
+        state = evolve(state, execution_id, fact, last)
+    assert state is not None
+    return state
+
+
+class Handled:
+    """What came of a command: the state afterwards and the facts that were appended (none: nothing had to happen)."""
+
+    __slots__ = ("facts", "state")
+
+    def __init__(self, state: Execution, facts: Sequence[AnyFact]) -> None:
+        self.state = state
+        self.facts = facts
+
+
+async def load(log: ExecutionLog, execution_id: str, function: str | None) -> Execution | None:
+    """The execution as the log has it now."""
+    recorded = await (log.read(execution_id, function) if function else log.find(execution_id))
+    return fold_recorded(recorded)
+
+
+async def handle(
+    log: ExecutionLog,
+    execution_id: str,
+    command: AnyCommand,
+    clock: Clock,
+    dice: Dice,
+    *,
+    function: str | None = None,
+    state: Execution | None = None,
+) -> Handled:
+    """Carry out one command. `state` saves the read when the caller already knows it.
+
+    Raises Rejected from the rules and Unavailable from the log.
+    """
+    known = state
+    for _ in range(TRIES_MAX):
+        if known is None:
+            known = await load(log, execution_id, function)
+        facts = decide(known, command, clock(), dice())
+        if not facts:
+            assert known is not None
+            return Handled(known, facts)
+        name = known.function if known is not None else function
+        assert name is not None, "the first fact of an execution needs the name of its function"
+        entry = Append(
+            execution_id=execution_id,
+            function=name,
+            facts=facts,
+            expected=known.sequence if known is not None else 0,
+            has_parent=known is not None and known.parent_id is not None,
+        )
+        try:
+            last = await log.append(entry)
+        except Conflict:
+            known = None
+            continue
+        return Handled(evolve_all(known, execution_id, facts, last), facts)
+    raise Unavailable(f"execution {execution_id} was changed by others {TRIES_MAX} times in a row")

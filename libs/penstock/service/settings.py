@@ -1,0 +1,71 @@
+"""The only reader of the environment: every PENSTOCK_* variable, its default and its meaning."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, get_args, get_type_hints
+
+import msgspec
+
+from penstock.domain.errors import Rejected
+from penstock.domain.ids import ENVIRONMENT_NAME
+
+PREFIX = "PENSTOCK_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of a process. The variable is PENSTOCK_ and the field's name in capitals; the annotation explains it."""
+
+    env: Annotated[str, "Environment: an isolated space with its own streams and keys."] = "dev"
+    data_dir: Annotated[str, "Where the embedded NATS server, the view and the keys are kept."] = ".penstock"
+    http_host: Annotated[str, "Address on which the HTTP port listens."] = "127.0.0.1"
+    http_port: Annotated[int, "HTTP port of all doors."] = 8700
+    nats_port: Annotated[int, "Port of the embedded NATS server (127.0.0.1 only)."] = 4222
+    nats_url: Annotated[str, "URL of an external NATS server or cluster; empty: start the embedded one."] = ""
+    nats_replicas: Annotated[int, "Replicas of each stream on an external cluster (1, 3 or 5)."] = 1
+    nats_credentials: Annotated[str, "Path of a .creds file for an external NATS; empty: as in the URL."] = ""
+    database_url: Annotated[str, "SQLAlchemy URL of the view; empty: SQLite in the data directory."] = ""
+    api_key: Annotated[str, "Admin API key; empty: made at the first start and kept in the data directory."] = ""
+    app: Annotated[str, "Module and attribute of the app that the runner serves, such as shop:app."] = ""
+    sync_processes: Annotated[int, "Worker processes for plain `def` functions."] = 4
+    async_processes: Annotated[int, "Worker processes shared by `async def` functions."] = 1
+    grace: Annotated[float, "Seconds a stopping runner lets attempts finish before it hands them back."] = 10.0
+    trace_url: Annotated[str, "Address of a trace viewer, with {trace_id} in it; empty: no links."] = ""
+    log_format: Annotated[str, "console or json."] = "console"
+    log_level: Annotated[str, "debug, info, warning or error."] = "warning"
+    url: Annotated[str, "Where clients find the HTTP port."] = "http://127.0.0.1:8700"
+    worker_env: Annotated[str, "Names of environment variables that user code may see, comma-separated."] = ""
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir).expanduser().resolve()
+
+
+SECRET = frozenset({"api_key", "nats_url", "database_url"})
+"""Settings whose value is never printed."""
+
+
+def explanations() -> dict[str, str]:
+    """Field -> what it means."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {name: get_args(hint)[1] for name, hint in hints.items()}
+
+
+def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) -> Settings:
+    """Settings from the environment; `overrides` (those that are not None) go before it.
+
+    Raises Rejected `invalid_option` naming the variable at fault.
+    """
+    known = set(Settings.__struct_fields__)
+    values: dict[str, object] = {name: environ[PREFIX + name.upper()] for name in known if environ.get(PREFIX + name.upper())}
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Rejected("invalid_option", f"A PENSTOCK_* setting is wrong: {error}") from None
+    if not ENVIRONMENT_NAME.fullmatch(settings.env):
+        raise Rejected("invalid_option", f"PENSTOCK_ENV must be a-z, 0-9 and '-' (1 to 32), not {settings.env!r}.")
+    for name in ("http_port", "nats_port"):
+        if not 0 <= getattr(settings, name) <= 65535:
+            raise Rejected("invalid_option", f"PENSTOCK_{name.upper()} must be a port (0 to 65535).")
+    return settings

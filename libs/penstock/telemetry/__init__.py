@@ -1,0 +1,1 @@
+"""Spans, logs and metric names."""

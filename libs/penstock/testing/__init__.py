@@ -1,0 +1,1 @@
+"""The test kit for function authors and for ourselves."""

@@ -1,0 +1,1 @@
+"""What crosses the network: names, stream settings, encodings."""

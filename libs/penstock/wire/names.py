@@ -1,0 +1,145 @@
+"""Every stream, subject, consumer, bucket and header name. Nothing else in the project writes one down.
+
+Wire names are for ever: other people's programs use them.
+"""
+
+from typing import Literal
+
+from penstock.domain.ids import ENVIRONMENT_NAME
+from penstock.domain.errors import Rejected
+
+DEFAULT_ENVIRONMENT = "dev"
+
+IDEMPOTENCY_KEY = "Penstock-Idempotency-Key"
+EXECUTION_ID = "Penstock-Execution-Id"
+MSG_ID = "Nats-Msg-Id"
+TRACEPARENT = "traceparent"
+CONTENT_TYPE = "Content-Type"
+EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+BATCH_ID = "Nats-Batch-Id"
+BATCH_SEQUENCE = "Nats-Batch-Sequence"
+BATCH_COMMIT = "Nats-Batch-Commit"
+SCHEDULE = "Nats-Schedule"
+SCHEDULE_TARGET = "Nats-Schedule-Target"
+
+TRIGGER_USER = "trigger"
+"""The NATS user for the outside world; its password is the API key."""
+
+FactClass = Literal["run", "end", "fact"]
+
+
+class Names:
+    """The names of one environment."""
+
+    def __init__(self, environment: str = DEFAULT_ENVIRONMENT) -> None:
+        if not ENVIRONMENT_NAME.fullmatch(environment):
+            raise Rejected("invalid_name", f"{environment[:80]!r} is no environment name (a-z, 0-9, -; 1 to 32).")
+        self.environment = environment
+        self.root = f"penstock.{environment}"
+        # Stream names are plain in the default environment; others say which environment they belong to.
+        suffix = "" if environment == DEFAULT_ENVIRONMENT else f"-{environment}"
+        self.events = f"EVENTS{suffix}"
+        self.executions = f"EXECUTIONS{suffix}"
+        self.timers = f"TIMERS{suffix}"
+        self.notifications = f"NOTIFICATIONS{suffix}"
+        self.logs = f"LOGS{suffix}"
+        self.payloads = f"payloads{suffix}"
+        self.registry = f"registry{suffix}"
+        self.leases = f"leases{suffix}"
+        self._x = f"{self.root}.x."
+
+    # The doors.
+    def event_subject(self, name: str) -> str:
+        return f"{self.root}.events.{name}"
+
+    def invoke_subject(self, function: str) -> str:
+        return f"{self.root}.invoke.{function}"
+
+    def event_subjects(self) -> list[str]:
+        return [f"{self.root}.events.>", f"{self.root}.invoke.>"]
+
+    def parse_event_subject(self, subject: str) -> tuple[Literal["events", "invoke"], str] | None:
+        """Door and name of a subject of EVENTS; None for any other subject."""
+        for door in ("events", "invoke"):
+            prefix = f"{self.root}.{door}."
+            if subject.startswith(prefix):
+                return door, subject[len(prefix) :]  # type: ignore[return-value]
+        return None
+
+    # The log.
+    def fact_subject(self, execution_id: str, function: str, kind: FactClass) -> str:
+        return f"{self._x}{execution_id}.{kind}.{function}"
+
+    def fact_subjects(self, execution_id: str, function: str) -> list[str]:
+        """The three literal subjects that hold all facts of one execution."""
+        return [self.fact_subject(execution_id, function, kind) for kind in ("run", "end", "fact")]
+
+    def history_filter(self, execution_id: str) -> str:
+        """The filter that gives the whole history of one execution one writer at a time."""
+        return f"{self._x}{execution_id}.>"
+
+    def run_filter(self, function: str) -> str:
+        return f"{self._x}*.run.{function}"
+
+    def end_filter(self) -> str:
+        return f"{self._x}*.end.*"
+
+    def parse_fact_subject(self, subject: str) -> tuple[str, FactClass, str] | None:
+        """(execution id, class, function) of a fact subject; None for any other."""
+        if not subject.startswith(self._x):
+            return None
+        execution_id, kind, function = subject[len(self._x) :].split(".")
+        return execution_id, kind, function  # type: ignore[return-value]
+
+    def system_subject(self, kind: str, key: str) -> str:
+        return f"{self.root}.c.{kind}.{key}"
+
+    def execution_subjects(self) -> list[str]:
+        return [f"{self.root}.x.>", f"{self.root}.c.>"]
+
+    # Timers: one subject per wait, since a second schedule on a subject silently replaces the first.
+    def timer_subject(self, execution_id: str, wait: str) -> str:
+        return f"{self.root}.timer.{execution_id}.{wait}"
+
+    def wake_subject(self, execution_id: str, wait: str) -> str:
+        return f"{self.root}.wake.{execution_id}.{wait}"
+
+    def wake_filter(self) -> str:
+        return f"{self.root}.wake.>"
+
+    def parse_wake_subject(self, subject: str) -> tuple[str, str] | None:
+        """(execution id, wait) of a wake-up that has fired."""
+        prefix = f"{self.root}.wake."
+        if not subject.startswith(prefix):
+            return None
+        execution_id, wait = subject[len(prefix) :].split(".")
+        return execution_id, wait
+
+    def timer_subjects(self) -> list[str]:
+        return [f"{self.root}.timer.>", f"{self.root}.wake.>"]
+
+    # Outgoing.
+    def notification_subject(self, outcome: str, function: str) -> str:
+        return f"{self.root}.notify.{outcome}.{function}"
+
+    def notification_subjects(self) -> list[str]:
+        return [f"{self.root}.notify.>"]
+
+    def log_subject(self, execution_id: str, attempt: int) -> str:
+        return f"{self.root}.log.{execution_id}.{attempt}"
+
+    def log_subjects(self) -> list[str]:
+        return [f"{self.root}.log.>"]
+
+    def hint_subject(self, runner: str) -> str:
+        """Core NATS only: a cancel on its way to a live runner."""
+        return f"{self.root}.hint.{runner}"
+
+    # Durable consumers.
+    def runner_consumer(self, function: str) -> str:
+        return f"run-{function}"
+
+    fan_out_consumer = "fan-out"
+    wake_consumer = "wake"
+    spans_consumer = "spans"
