@@ -1,0 +1,71 @@
+"""The first fact of an execution, made in one place for every door: HTTP, NATS, events, reruns and calls from inside functions."""
+
+import msgspec
+from msgspec import Raw
+
+from penstock.domain.execution.facts import Enqueued
+from penstock.domain.function.options import ResolvedOptions
+from penstock.domain.ids import content_hash
+from penstock.domain.trace import SpanContext, trace_of
+
+EMPTY_ARGS = Raw(b"[]")
+EMPTY_KWARGS = Raw(b"{}")
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an execution comes from."""
+
+    caller: SpanContext | None = None
+    event: Raw | None = None
+    event_id: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    rerun_of: str | None = None
+
+
+def enqueued(
+    execution_id: str,
+    function: str,
+    args: Raw,
+    kwargs: Raw,
+    options: ResolvedOptions,
+    now: int,
+    origin: Origin,
+    arguments_ref: str | None = None,
+) -> Enqueued:
+    """The `enqueued` fact. `arguments_ref` names the stored arguments when they are too large; its hash still covers them."""
+    trace_id, parent_span, links = trace_of(execution_id, origin.caller, immediate=options.run_at is None)
+    digest = None
+    if options.idempotency_key is not None:
+        digest = arguments_hash(args, kwargs)
+    large = arguments_ref is not None
+    return Enqueued(
+        n=1,
+        at=now,
+        function=function,
+        args=EMPTY_ARGS if large else args,
+        kwargs=EMPTY_KWARGS if large else kwargs,
+        event=origin.event,
+        arguments_ref=arguments_ref,
+        run_at=options.run_at,
+        discard_at=options.discard_at,
+        metadata=options.metadata,
+        priority=options.priority,
+        retries=options.retries,
+        timeout=options.timeout,
+        event_id=origin.event_id,
+        parent_id=origin.parent_id,
+        root_id=origin.root_id,
+        rerun_of=origin.rerun_of,
+        idempotency_key=options.idempotency_key,
+        content_hash=digest,
+        trace_id=trace_id,
+        parent_span=parent_span,
+        links=links,
+    )
+
+
+def arguments_hash(args: Raw, kwargs: Raw) -> str:
+    """Digest of arguments by value: key order and white space do not count."""
+    canonical = msgspec.json.encode([msgspec.json.decode(args), msgspec.json.decode(kwargs)], order="sorted")
+    return content_hash(canonical)

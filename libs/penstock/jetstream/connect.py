@@ -1,0 +1,98 @@
+"""One connection to NATS: refused at once with a sentence, never giving up afterwards, and never publishing late."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from penstock.ports import Unavailable
+
+logger = structlog.get_logger("penstock")
+
+
+class Connection:
+    """A nats client with its JetStream context. `problem` is a sentence while it is not usable, else None."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nc: Client = Client()
+        self.js: JetStreamContext = self.nc.jetstream()
+        self.problem: str | None = "not connected yet"
+        self.reconnected: list[Callable[[], None]] = []
+        """Called after each reconnect: whoever has a request under way asks again."""
+
+    async def open(
+        self, url: str, *, user: str | None = None, password: str | None = None, credentials: str | None = None
+    ) -> None:
+        """Connect. Raises Unavailable at once when nothing listens or the login is refused."""
+        # nats-py writes a traceback for every failed try; we report through our own callbacks.
+        logging.getLogger("nats").setLevel(logging.CRITICAL)
+        first = urlsplit(url.split(",")[0])
+        host, port = first.hostname or "127.0.0.1", first.port or 4222
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
+            writer.close()
+        except OSError as error:
+            raise Unavailable(f"Nothing answers at NATS {host}:{port} ({error.strerror or error}).") from None
+        inbox = f"_INBOX_{user}" if user else "_INBOX"
+        try:
+            self.nc = await asyncio.wait_for(
+                nats.connect(
+                    servers=url.split(","),
+                    name=f"penstock-{self.name}",
+                    user=user,
+                    password=password,
+                    user_credentials=credentials,
+                    inbox_prefix=inbox.encode(),
+                    # A buffered publish would be stored long after its caller was told that it failed.
+                    pending_size=-1,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.2,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    reconnected_cb=self._on_reconnected,
+                    closed_cb=self._on_closed,
+                ),
+                15,
+            )
+        except (nats.errors.Error, TimeoutError) as error:
+            raise Unavailable(f"NATS at {host}:{port} refused the connection: {error}.") from None
+        self.js = self.nc.jetstream()
+        self.problem = None
+
+    async def close(self) -> None:
+        """Close at once; whoever has work under way stops it first."""
+        self.problem = "closed"
+        if not self.nc.is_closed:
+            await self.nc.close()
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error)
+        if "permissions violation" in text.lower():
+            # The server answers a forbidden publish with silence; this is the only place that tells why.
+            self.problem = f"NATS user lacks a permission: {text}"
+            logger.error("nats_permission", connection=self.name, error=text)
+        else:
+            logger.warning("nats_error", connection=self.name, error=text or type(error).__name__)
+
+    async def _on_disconnected(self) -> None:
+        if self.problem is None:
+            self.problem = "connection to NATS lost; reconnecting"
+            logger.warning("nats_disconnected", connection=self.name)
+
+    async def _on_reconnected(self) -> None:
+        self.problem = None
+        logger.warning("nats_reconnected", connection=self.name)
+        for callback in self.reconnected:
+            callback()
+
+    async def _on_closed(self) -> None:
+        if self.problem is None:
+            self.problem = "connection to NATS closed"
