@@ -1,0 +1,57 @@
+# Everything a developer types. `make help` lists the targets from their ## lines.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt --editable
+APP ?=
+ARGS ?=
+
+.PHONY: help run setup test check format lock clean
+
+help: ## Show this list.
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 18
+
+run: $(VENV)/.for-running ## Install what is missing and start everything with the example app (APP=module:app for another).
+	@exec $(BIN)/penstock up $(APP) $(ARGS)
+
+setup: $(VENV)/.for-developing ## Make .venv with all tools for developing.
+
+test: $(VENV)/.for-developing ## Run all tests that this machine can run (ARGS are passed to pytest).
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/architecture
+
+format: $(VENV)/.for-developing ## Let ruff put imports and lines in order.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Write the versions of a fresh install to infra/constraints.txt.
+	@rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
+	@$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	@{ echo '# Versions that are tested together; `make lock` writes this file.'; \
+	  $(VENV)/lock/bin/python -m pip freeze --exclude penstock; } > infra/constraints.txt
+	@rm -rf $(VENV)/lock && grep -c == infra/constraints.txt | sed 's/$$/ versions pinned/'
+
+clean: ## Remove what was installed and what tools left behind; the data in .penstock stays.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Penstock needs Python 3.11 or newer. Name one: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo 'Python cannot make a venv. On Debian: apt-get install python3-venv' >&2; exit 1; }
+
+$(VENV)/.for-running: pyproject.toml infra/constraints.txt | $(BIN)/python
+	@echo 'Installing into $(VENV) (once) ...'
+	@$(INSTALL) '.[pictures]'
+	@touch $@
+
+$(VENV)/.for-developing: pyproject.toml infra/constraints.txt | $(BIN)/python
+	@echo 'Installing into $(VENV) (once) ...'
+	@$(INSTALL) '.[dev]'
+	@touch $@ $(VENV)/.for-running

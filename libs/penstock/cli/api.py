@@ -1,0 +1,84 @@
+"""The HTTP API as commands use it: one call, and every failure as a code with a sentence."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from penstock.cli.output import fail
+from penstock.service.keys import find_key, key_path
+from penstock.service.settings import Settings
+
+
+class Api:
+    """A connection to the HTTP port named by the settings, with the key of the settings."""
+
+    def __init__(self, settings: Settings, *, as_json: bool) -> None:
+        self._settings = settings
+        self._as_json = as_json
+        key = find_key(settings)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.client = httpx2.Client(base_url=settings.url, headers=headers, timeout=httpx2.Timeout(75, connect=5))
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def get(self, path: str, params: dict[str, str] | None = None, headers: dict[str, str] | None = None) -> Any:
+        """The JSON answer; leaves the program with the problem if there is one."""
+        return self.read(self.send("GET", path, params=params, headers=headers))
+
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Any:
+        return self.read(self.send("POST", path, body=body, headers=headers))
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx2.Response:
+        """The answer whatever its status; leaves the program only when there is none."""
+        content = msgspec.json.encode(body) if body is not None else None
+        sent = {"Content-Type": "application/json", **(headers or {})} if content is not None else headers
+        try:
+            return self.client.request(method, path, content=content, params=params, headers=sent)
+        except httpx2.TimeoutException:
+            fail("unavailable", f"{self._settings.url} did not answer in time.", as_json=self._as_json)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            fail(
+                "unavailable",
+                f"Nothing answers at {self._settings.url} ({error}).",
+                "Start it with `penstock up`, or name another address in PENSTOCK_URL.",
+                as_json=self._as_json,
+            )
+
+    def read(self, response: httpx2.Response) -> Any:
+        """The JSON value of a good answer; leaves the program with the problem of a bad one."""
+        if response.status_code < 400:
+            return msgspec.json.decode(response.content) if response.content else None
+        self.fail_with(response)
+
+    def fail_with(self, response: httpx2.Response) -> None:
+        """Print the problem document of this answer and leave."""
+        try:
+            problem = msgspec.json.decode(response.content)
+            code, detail = str(problem["code"]), str(problem["detail"])
+            fields = [f"\n  {error['pointer']}: {error['detail']}" for error in problem.get("errors") or []]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            code, fields = "internal", []
+            detail = f"{self._settings.url} answered {response.status_code} and not in our format."
+        hint = None
+        if code == "unauthorized":
+            hint = f"Set PENSTOCK_API_KEY, or PENSTOCK_DATA_DIR if the key is not in {key_path(self._settings)}."
+        fail(code, detail + "".join(fields), hint, as_json=self._as_json)
+
+
+def segment(text: str) -> str:
+    """A name or id as one segment of a path."""
+    return quote(text, safe="")

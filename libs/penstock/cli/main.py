@@ -1,0 +1,60 @@
+"""The command line. Only names live here; each command's module is imported when the command is used."""
+
+import importlib.metadata
+
+import cyclopts
+
+from penstock.cli.output import console, errors, fail_with
+from penstock.domain.errors import Rejected
+
+app = cyclopts.App(
+    name="penstock",
+    help="Background functions on NATS JetStream: durable, event-sourced, explainable.",
+    version=importlib.metadata.version("penstock"),
+    version_flags=["--version"],
+    help_format="plaintext",
+    console=console,
+    error_console=errors,
+    result_action="return_value",
+)
+executions = cyclopts.App(name="executions", help="Look at executions and change their course.")
+functions = cyclopts.App(name="functions", help="Functions that runners have declared.")
+app.command(executions)
+app.command(functions)
+
+app.command("penstock.cli.up:up", name="up", help="Start everything on this machine: NATS, all services, your functions.")
+app.command("penstock.cli.serve:serve", name="serve", help="Run the named services in this process.")
+app.command("penstock.cli.trigger:trigger", name="trigger", help="Publish an event.")
+app.command("penstock.cli.call:call", name="call", help="Start one execution of a function.")
+app.command("penstock.cli.config:config", name="config", help="Explain every setting.")
+app.command("penstock.cli.doctor:doctor", name="doctor", help="Check this installation and say what to do.")
+app.command("penstock.cli.rebuild:rebuild", name="rebuild", help="Rebuild the view from the log and prove that it is equal.")
+
+_EXECUTIONS = {
+    "list": "List executions, newest first.",
+    "show": "Show one execution with its attempts, result and facts.",
+    "tail": "Show executions as they change, until Ctrl-C.",
+    "cancel": "Cancel an execution.",
+    "rerun": "Start a new execution with the same arguments.",
+    "reschedule": "Move the start of an execution that has not started.",
+}
+for _name, _help in _EXECUTIONS.items():
+    executions.command(f"penstock.cli.executions:{_name}_", name=_name, help=_help)
+functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except Rejected as error:
+        fail_with(error)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader of a pipe (such as `head`) went away; that is no error of ours.
+        raise SystemExit(0) from None
+
+
+if __name__ == "__main__":
+    main()
