@@ -28,10 +28,10 @@ def _parse(value: str | int | float | timedelta, field: str) -> float:
         return value.total_seconds()
     if isinstance(value, bool):
         raise Rejected("invalid_duration", f"{field} must be a duration such as '10m', not {value!r}.")
-    if isinstance(value, int | float):
-        return float(value)
     text = value.strip() if isinstance(value, str) else ""
     try:
+        if isinstance(value, int | float):
+            return float(value)
         if text[:1] in ("P", "p"):
             return msgspec.convert(text, timedelta).total_seconds()
         weeks, days, rest = _LONG_UNIT.fullmatch(text).groups()  # type: ignore[union-attr]

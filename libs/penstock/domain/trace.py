@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from penstock.domain.execution.facts import Link
 
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 class SpanContext(NamedTuple):
@@ -20,8 +20,11 @@ def parse_traceparent(header: str | None) -> SpanContext | None:
     match = _TRACEPARENT.fullmatch((header or "").strip())
     if match is None:
         return None
-    version, trace_id, span_id, _ = match.groups()
-    if version == "ff" or trace_id == "0" * 32 or span_id == "0" * 16:
+    version, trace_id, span_id, _, rest = match.groups()
+    # Version 00 ends after the flags; later versions may go on.
+    if version == "ff" or (version == "00" and rest is not None):
+        return None
+    if trace_id == "0" * 32 or span_id == "0" * 16:
         return None
     return SpanContext(trace_id, span_id)
 

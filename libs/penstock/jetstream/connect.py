@@ -5,11 +5,11 @@ import logging
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import nats
 import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+import nats
 from penstock.ports import Unavailable
 
 logger = structlog.get_logger("penstock")
@@ -27,7 +27,12 @@ class Connection:
         """Called after each reconnect: whoever has a request under way asks again."""
 
     async def open(
-        self, url: str, *, user: str | None = None, password: str | None = None, credentials: str | None = None
+        self,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        credentials: str | None = None,
     ) -> None:
         """Connect. Raises Unavailable at once when nothing listens or the login is refused."""
         # nats-py writes a traceback for every failed try; we report through our own callbacks.

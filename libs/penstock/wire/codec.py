@@ -9,8 +9,8 @@ from penstock.domain.execution.upcast import CURRENT, upcast
 from penstock.domain.system import AnySystemFact
 
 _encoder = msgspec.json.Encoder()
-_fact_decoder = msgspec.json.Decoder(f.AnyFact)
-_system_decoder = msgspec.json.Decoder(AnySystemFact)
+_fact_decoder: msgspec.json.Decoder[f.AnyFact] = msgspec.json.Decoder(f.AnyFact)
+_system_decoder: msgspec.json.Decoder[AnySystemFact] = msgspec.json.Decoder(AnySystemFact)
 _raw_decoder = msgspec.json.Decoder(dict[str, Any])
 
 encode_fact = _encoder.encode

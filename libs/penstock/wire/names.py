@@ -5,8 +5,8 @@ Wire names are for ever: other people's programs use them.
 
 from typing import Literal
 
-from penstock.domain.ids import ENVIRONMENT_NAME
 from penstock.domain.errors import Rejected
+from penstock.domain.ids import ENVIRONMENT_NAME
 
 DEFAULT_ENVIRONMENT = "dev"
 
@@ -61,10 +61,11 @@ class Names:
 
     def parse_event_subject(self, subject: str) -> tuple[Literal["events", "invoke"], str] | None:
         """Door and name of a subject of EVENTS; None for any other subject."""
-        for door in ("events", "invoke"):
+        doors: tuple[Literal["events", "invoke"], ...] = ("events", "invoke")
+        for door in doors:
             prefix = f"{self.root}.{door}."
             if subject.startswith(prefix):
-                return door, subject[len(prefix) :]  # type: ignore[return-value]
+                return door, subject[len(prefix) :]
         return None
 
     # The log.
@@ -89,8 +90,8 @@ class Names:
         """(execution id, class, function) of a fact subject; None for any other."""
         if not subject.startswith(self._x):
             return None
-        execution_id, kind, function = subject[len(self._x) :].split(".")
-        return execution_id, kind, function  # type: ignore[return-value]
+        tokens = subject[len(self._x) :].split(".")
+        return (tokens[0], tokens[1], tokens[2]) if len(tokens) == 3 else None  # type: ignore[return-value]
 
     def system_subject(self, kind: str, key: str) -> str:
         return f"{self.root}.c.{kind}.{key}"
@@ -113,8 +114,8 @@ class Names:
         prefix = f"{self.root}.wake."
         if not subject.startswith(prefix):
             return None
-        execution_id, wait = subject[len(prefix) :].split(".")
-        return execution_id, wait
+        tokens = subject[len(prefix) :].split(".")
+        return (tokens[0], tokens[1]) if len(tokens) == 2 else None
 
     def timer_subjects(self) -> list[str]:
         return [f"{self.root}.timer.>", f"{self.root}.wake.>"]

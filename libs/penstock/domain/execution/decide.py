@@ -11,7 +11,7 @@ from penstock.domain.execution import commands as c
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.retries import retry_delay
 from penstock.domain.execution.state import Execution, State
-from penstock.domain.limits import losses_max
+from penstock.domain.limits import delay_seconds_max, losses_max
 
 
 def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float = 0.0) -> list[f.AnyFact]:
@@ -64,7 +64,7 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
 
 
 def _require_open(state: Execution, activation: int) -> None:
-    if state.is_final or state.activation != activation:
+    if state.is_final or not state.activation or state.activation != activation:
         raise Rejected("activation_closed", f"Activation {activation} of {state.id} is over.", state=str(state.state))
 
 
@@ -76,7 +76,7 @@ def _start(state: Execution, command: c.Start, now: int) -> list[f.AnyFact]:
         return []
     if state.state is State.CANCELLING:
         return [f.Cancelled(n=state.n + 1, at=now)]
-    if state.discard_at is not None and not state.has_started and now >= state.discard_at:
+    if state.is_overdue(now):
         return [f.Discarded(n=state.n + 1, at=now)]
     return [
         f.Started(
@@ -98,6 +98,7 @@ def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.An
     delay = command.retry_after
     if delay is None:
         delay = retry_delay(command.policy, k, dice)
+    delay = min(max(delay, 0.0), float(delay_seconds_max))
     retry_at = now + round(delay * 1_000_000)
     return [f.RetryScheduled(n=n, at=now, attempt=attempt, error=command.error, retry_at=retry_at)]
 
@@ -121,10 +122,10 @@ def _lose(state: Execution, command: c.LoseAttempt, now: int) -> list[f.AnyFact]
 
 
 def _wake(state: Execution, now: int) -> list[f.AnyFact]:
+    if state.is_overdue(now):
+        return [f.Discarded(n=state.n + 1, at=now)]
     if state.wakes_at is None or now < state.wakes_at:
         return []
-    if state.discard_at is not None and not state.has_started and now >= state.discard_at:
-        return [f.Discarded(n=state.n + 1, at=now)]
     return [f.Due(n=state.n + 1, at=now)]
 
 

@@ -1,5 +1,6 @@
 """When the next attempt may start. The dice are an argument: a number in [0, 1)."""
 
+import sys
 from typing import Literal
 
 import msgspec
@@ -29,8 +30,7 @@ def retry_delay(policy: RetryPolicy, k: int, dice: float) -> float:
         case "quartic":
             return float(k**4) + 15.0 + dice * 10.0 * (k + 1)
         case "exponential":
-            # The exponent is bounded first: 2.0 ** 2000 would overflow long before the cap is looked at.
-            delay = policy.initial * policy.factor ** min(k - 1, 500)
+            delay = policy.initial * _power(policy.factor, k - 1)
         case "linear":
             delay = policy.initial * k
         case "fixed":
@@ -43,3 +43,11 @@ def delay_window(policy: RetryPolicy, k: int) -> tuple[float, float]:
     """The shortest and the longest delay that `retry_delay` may give."""
     ends = sorted((retry_delay(policy, k, 0.0), retry_delay(policy, k, 1.0)))
     return ends[0], ends[1]
+
+
+def _power(factor: float, exponent: int) -> float:
+    """The power, or the largest number there is: a cap is looked at only after it, and must still find a number."""
+    try:
+        return factor**exponent
+    except OverflowError:
+        return sys.float_info.max

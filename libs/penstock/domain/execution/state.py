@@ -81,3 +81,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     def wakes_at(self) -> int | None:
         """When something is due without anybody asking: the end of a delay or of a retry's backoff."""
         return self.scheduled_at if self.state in (State.SCHEDULED, State.RETRYING) else None
+
+    def is_overdue(self, now: int) -> bool:
+        """True once it may no longer start: `discard_at` has passed and no attempt has begun."""
+        return self.discard_at is not None and now >= self.discard_at and not (self.has_started or self.is_final)

@@ -1,6 +1,6 @@
 """Functions as runners declare them: what the registry holds and what callers may override."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -20,6 +20,8 @@ from penstock.domain.limits import (
     retries_max,
     timeout_seconds_max,
 )
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,6 +50,8 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
         ("timeout", spec.timeout, 0.001, timeout_seconds_max),
         ("memory", spec.memory, memory_bytes_min, 2**50),
         ("concurrency", spec.concurrency, 1, concurrency_max),
+        ("backoff.initial", spec.policy.initial, 0.0, delay_seconds_max),
+        ("backoff.cap", spec.policy.cap, 0.0, delay_seconds_max),
         ("backoff.jitter", spec.policy.jitter, 0.0, 1.0),
         ("backoff.factor", spec.policy.factor, 1.0, 1000.0),
     ]
@@ -101,8 +105,10 @@ def resolve(options: CallOptions, now: int) -> ResolvedOptions:
     discard_at = None
     if options.discard_after is not None:
         wait = microseconds(options.discard_after, "discard_after")
-        if wait <= 0:
-            raise Rejected("invalid_option", "discard_after must be longer than 0.")
+        if not 0 < wait <= delay_seconds_max * 1_000_000:
+            raise Rejected(
+                "invalid_option", f"discard_after must be longer than 0 and at most {delay_seconds_max} seconds."
+            )
         discard_at = (run_at or now) + wait
     timeout = None
     if options.timeout is not None:
@@ -152,4 +158,5 @@ def _instant(text: str) -> int:
         ) from None
     if instant.tzinfo is None:
         raise Rejected("invalid_option", "at needs a time zone, such as a Z at the end.")
-    return round(instant.astimezone(UTC).timestamp() * 1_000_000)
+    # Whole numbers: a float second is no exact microsecond, and astimezone refuses the first and last hours of the calendar.
+    return (instant - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,112 @@
+"""Reading the log without a consumer: batched direct gets of literal subjects, 0.1 to 0.2 ms each."""
+
+import asyncio
+import itertools
+from typing import NamedTuple
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from penstock.jetstream.connect import Connection
+from penstock.ports import Unavailable
+
+BATCH = 512
+READ_SECONDS = 5.0
+
+
+class StoredMessage(NamedTuple):
+    """One message of a stream."""
+
+    sequence: int
+    subject: str
+    data: bytes
+    headers: dict[str, str]
+
+
+class _Request:
+    __slots__ = ("future", "messages", "pending")
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self.future = future
+        self.messages: list[StoredMessage] = []
+        self.pending = 0
+
+
+class DirectReader:
+    """Direct gets on any stream over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tokens = itertools.count()
+        self._requests: dict[str, _Request] = {}
+        self._inbox = ""
+
+    async def subject(self, stream: str, subject: str, start: int = 1, limit: int | None = None) -> list[StoredMessage]:
+        """The messages on a subject (or filter) from the sequence on, in order, up to `limit`. Raises Unavailable."""
+        found: list[StoredMessage] = []
+        while True:
+            batch = BATCH if limit is None else min(BATCH, limit - len(found))
+            request = await self._ask(stream, {"seq": start, "next_by_subj": subject, "batch": batch})
+            found.extend(request.messages)
+            if not request.messages or not request.pending or (limit is not None and len(found) >= limit):
+                return found
+            start = request.messages[-1].sequence + 1
+
+    async def last(self, stream: str, subject: str) -> StoredMessage | None:
+        """The newest message on a subject or filter."""
+        request = await self._ask(stream, {"last_by_subj": subject})
+        return request.messages[-1] if request.messages else None
+
+    async def at(self, stream: str, sequence: int) -> StoredMessage | None:
+        """The message with this sequence."""
+        request = await self._ask(stream, {"seq": sequence})
+        return request.messages[0] if request.messages else None
+
+    async def _ask(self, stream: str, body: dict[str, object]) -> _Request:
+        if not self._inbox:
+            inbox = self._connection.nc.new_inbox() + "."
+            await self._connection.nc.subscribe(
+                inbox + "*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
+            )
+            self._inbox = inbox
+        token = str(next(self._tokens))
+        request = _Request(asyncio.get_running_loop().create_future())
+        self._requests[token] = request
+        timer = asyncio.get_running_loop().call_later(READ_SECONDS, self._time_out, token)
+        try:
+            await self._connection.nc.publish(
+                f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(body), self._inbox + token
+            )
+            await request.future
+        except (NatsError, OSError) as error:
+            raise Unavailable(f"the log cannot be read: {self._connection.problem or error}") from None
+        finally:
+            timer.cancel()
+            self._requests.pop(token, None)
+        return request
+
+    async def _on_message(self, message: Msg) -> None:
+        request = self._requests.get(message.subject[len(self._inbox) :])
+        if request is None or request.future.done():
+            return
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status == "503":
+            request.future.set_exception(Unavailable("no stream answers; is this environment provisioned?"))
+        elif status is not None:
+            # 204 ends a batch, 404 says that nothing was found.
+            request.future.set_result(None)
+        else:
+            stored = StoredMessage(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers)
+            request.messages.append(stored)
+            pending = headers.get("Nats-Num-Pending")
+            if pending is None:
+                request.future.set_result(None)
+            else:
+                request.pending = int(pending)
+
+    def _time_out(self, token: str) -> None:
+        request = self._requests.get(token)
+        if request is not None and not request.future.done():
+            request.future.set_exception(Unavailable(f"the log did not answer within {READ_SECONDS:g} s"))
