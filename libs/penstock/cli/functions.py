@@ -1,0 +1,41 @@
+"""`penstock functions list`: what runners have declared."""
+
+from typing import Any
+
+from penstock.cli.api import Api
+from penstock.cli.output import Json, print_json, print_table
+from penstock.service.settings import load_settings
+
+
+def list_(*, as_json: Json = False) -> None:
+    """List functions with what starts them and their options."""
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.get("/v1/functions")
+    if as_json:
+        print_json(answer)
+        return
+    rows = [_row(function) for function in answer["data"]]
+    print_table(
+        ("function", "starts on", "retries", "concurrency", "timeout", "version"),
+        rows,
+        "No function yet. Start a runner: penstock up module:app",
+    )
+
+
+def _row(function: dict[str, Any]) -> tuple[str, ...]:
+    on = ", ".join(function.get("on") or []) or "call"
+    if function.get("when"):
+        on += f" when {function['when']}"
+    timeout = function.get("timeout")
+    return (
+        str(function["name"]),
+        on,
+        str(function.get("retries", 0)),
+        _or_dash(function.get("concurrency")),
+        f"{timeout:g}s" if isinstance(timeout, int | float) else _or_dash(timeout),
+        _or_dash(function.get("version")),
+    )
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value in (None, "") else str(value)
