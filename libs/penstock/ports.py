@@ -25,7 +25,7 @@ class Unavailable(Exception):  # noqa: N818
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts of one execution, to be stored together, expecting that its last fact stands at `expected` (0: none yet)."""
+    """Facts of one execution, stored together, expecting that its last fact stands at `expected` (0: none yet)."""
 
     execution_id: str
     function: str
@@ -67,10 +67,12 @@ class ExecutionLog(Protocol):
         """The same when the function is not known; slower."""
 
     async def append_system(self, kind: str, key: str, fact: AnySystemFact, expected: int | None = None) -> int:
-        """Store a fact about the system under `kind` and `key` (subject tokens), optionally expecting its last sequence."""
+        """Store a fact about the system under `kind` and `key` (subject tokens), optionally expecting its last
+        sequence.
+        """
 
     def follow(self, after: int) -> AsyncIterator[list[LogEntry]]:
-        """All entries after the sequence, in batches, then live, for ever. Survives reconnects without gap or repeat."""
+        """All entries after the sequence, in batches, then live. Survives reconnects without gap or repeat."""
 
     async def last_sequence(self) -> int:
         """Position of the newest entry; 0 when empty."""

@@ -30,9 +30,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "method_not_allowed": ErrorKind(405, "Not allowed here", "See /schema for the methods."),
     "unsupported_media_type": ErrorKind(415, "Unknown media type", "Send application/json or a CloudEvent."),
     "wrong_state": ErrorKind(409, "The state forbids it", "See `state` for the state of the execution."),
-    "idempotency_conflict": ErrorKind(
-        409, "The key was used for something else", "Use a new key for a new request."
-    ),
+    "idempotency_conflict": ErrorKind(409, "The key was used for something else", "Use a new key for a new request."),
     "unauthorized": ErrorKind(401, "No valid API key", "Send `Authorization: Bearer <key>`."),
     "forbidden": ErrorKind(403, "The key may not do this", "Use a key with the right to do it."),
     "unavailable": ErrorKind(503, "Not available at the moment", "Try again; nothing was accepted."),
@@ -56,7 +54,8 @@ CATALOGUE: dict[str, ErrorKind] = {
 class Rejected(Exception):  # noqa: N818 - it reads as a claim: "the command was rejected"
     """A caller's mistake: a code of the catalogue, a sentence, and facts about it.
 
-    `pointers` are (JSON pointer, detail) pairs of the fields at fault; `members` are further members of the problem document.
+    `pointers` are (JSON pointer, detail) pairs of the fields at fault; `members` are further members of the problem
+    document.
     """
 
     def __init__(

@@ -16,7 +16,8 @@ class SystemFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class EventFannedOut(SystemFact, frozen=True, kw_only=True, tag="event_fanned_out"):
     """An event was turned into executions; an empty list means that it matched nothing.
 
-    `sequence` is the event's position in EVENTS. `refused` holds (function, code, detail) for functions that it could not start.
+    `sequence` is the event's position in EVENTS. `refused` holds (function, code, detail) for functions that it could
+    not start.
     """
 
     sequence: int

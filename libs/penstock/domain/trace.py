@@ -33,13 +33,11 @@ def format_traceparent(context: SpanContext) -> str:
     return f"00-{context.trace_id}-{context.span_id}-01"
 
 
-def trace_of(
-    execution_id: str, caller: SpanContext | None, *, immediate: bool
-) -> tuple[str, str | None, list[Link]]:
+def trace_of(execution_id: str, caller: SpanContext | None, *, immediate: bool) -> tuple[str, str | None, list[Link]]:
     """(trace id, parent span, links) of a new execution.
 
-    What runs at once continues the caller's trace; what is delayed or has no caller gets a trace whose id is the execution's,
-    linked to the caller's span if there is one.
+    What runs at once continues the caller's trace; what is delayed or has no caller gets a trace whose id is the
+    execution's, linked to the caller's span if there is one.
     """
     if caller is not None and immediate:
         return caller.trace_id, caller.span_id, []

@@ -1,4 +1,4 @@
-"""Pulling from a consumer with long raw requests: cheaper per message than nats-py's `fetch`, and without its stalls."""
+"""Pulling from a consumer by long raw requests: cheaper per message than nats-py's `fetch`, and without its stalls."""
 
 import asyncio
 import itertools

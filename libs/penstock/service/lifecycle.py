@@ -10,11 +10,11 @@ from typing import Any
 
 import structlog
 from litestar.types import ControllerRouterHandler
+from penstock.jetstream.registry import FunctionRegistry
 
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
 from penstock.jetstream.log import JetStreamLog
-from penstock.jetstream.registry import FunctionRegistry
 from penstock.service.settings import Settings
 from penstock.wire.names import Names
 
@@ -47,7 +47,10 @@ class Runtime:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a loop of a service. If it ends with an error the process stops with it, and the supervisor starts it anew."""
+        """Run a loop of a service.
+
+        If it ends with an error the process stops with it, and the supervisor starts it anew.
+        """
         task = asyncio.create_task(self._guard(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -14,7 +14,10 @@ PREFIX = "PENSTOCK_"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of a process. The variable is PENSTOCK_ and the field's name in capitals; the annotation explains it."""
+    """All settings of a process.
+
+    The variable is PENSTOCK_ and the field's name in capitals; the annotation explains it.
+    """
 
     env: Annotated[str, "Environment: an isolated space with its own streams and keys."] = "dev"
     data_dir: Annotated[str, "Where the embedded NATS server, the view and the keys are kept."] = ".penstock"
@@ -57,7 +60,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
     Raises Rejected `invalid_option` naming the variable at fault.
     """
     known = set(Settings.__struct_fields__)
-    values: dict[str, object] = {name: environ[PREFIX + name.upper()] for name in known if environ.get(PREFIX + name.upper())}
+    found = {name: environ.get(PREFIX + name.upper()) for name in known}
+    values: dict[str, object] = {name: value for name, value in found.items() if value}
     values.update({name: value for name, value in overrides.items() if value is not None})
     try:
         settings = msgspec.convert(values, Settings, strict=False)

@@ -18,7 +18,7 @@ encode_fact = _encoder.encode
 
 
 def decode_fact(data: bytes) -> f.AnyFact | f.Unknown:
-    """The fact in its current version. Raises msgspec.DecodeError for bytes that are no JSON object with `n` and `at`."""
+    """The fact in its current version. Raises msgspec.DecodeError for what is no JSON object with `n` and `at`."""
     try:
         fact = _fact_decoder.decode(data)
     except msgspec.ValidationError:

@@ -1,4 +1,6 @@
-"""The first fact of an execution, made in one place for every door: HTTP, NATS, events, reruns and calls from inside functions."""
+"""The first fact of an execution, made in one place for every door: HTTP, NATS, events, reruns and calls from inside
+functions.
+"""
 
 import msgspec
 from msgspec import Raw
@@ -33,7 +35,10 @@ def enqueued(
     origin: Origin,
     arguments_ref: str | None = None,
 ) -> Enqueued:
-    """The `enqueued` fact. `arguments_ref` names the stored arguments when they are too large; its hash still covers them."""
+    """The `enqueued` fact.
+
+    `arguments_ref` names the stored arguments when they are too large; its hash still covers them.
+    """
     trace_id, parent_span, links = trace_of(execution_id, origin.caller, immediate=options.run_at is None)
     digest = None
     if options.idempotency_key is not None:

@@ -1,7 +1,8 @@
 """The rules: which facts follow from a command. Pure; the clock and the dice are arguments.
 
-`decide` answers with the facts to append, in order (none: nothing has to happen). Where the state forbids the command it raises
-Rejected. A late result of a lost attempt is refused here, by its activation, and again by the log, by its expected sequence.
+`decide` answers with the facts to append, in order (none: nothing has to happen). Where the state forbids the command
+it raises Rejected. A late result of a lost attempt is refused here, by its activation, and again by the log, by its
+expected sequence.
 """
 
 from typing import assert_never
@@ -17,7 +18,8 @@ from penstock.domain.limits import delay_seconds_max, losses_max
 def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float = 0.0) -> list[f.AnyFact]:
     """Facts that follow from `command` at `now` (microseconds since the epoch); `dice` is a number in [0, 1).
 
-    Raises Rejected with `already_exists`, `unknown_execution`, `wrong_state`, `activation_closed` or `activation_owned`.
+    Raises Rejected with `already_exists`, `unknown_execution`, `wrong_state`, `activation_closed` or
+    `activation_owned`.
     """
     if isinstance(command, c.Enqueue):
         if state is not None:
@@ -98,7 +100,7 @@ def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.An
     delay = command.retry_after
     if delay is None:
         delay = retry_delay(command.policy, k, dice)
-    delay = min(max(delay, 0.0), float(delay_seconds_max))
+    delay = min(max(0.0, delay), float(delay_seconds_max))
     retry_at = now + round(delay * 1_000_000)
     return [f.RetryScheduled(n=n, at=now, attempt=attempt, error=command.error, retry_at=retry_at)]
 

@@ -1,12 +1,12 @@
 """Every fact that the log can hold about one execution.
 
-A fact is past tense, carries a tag chosen by hand (renaming a class never changes the log) and a number `n` that counts the
-facts of its execution from 1 without gaps. All times are whole microseconds since the epoch, UTC.
+A fact is past tense, carries a tag chosen by hand (renaming a class never changes the log) and a number `n` that
+counts the facts of its execution from 1 without gaps. All times are whole microseconds since the epoch, UTC.
 
-To add a fact: a struct here with a tag, a case in `evolve.py`, a command in `commands.py` with its rule in `decide.py`, a row in
-`RUN` or `FINAL` if it makes an execution runnable or ends it, and a test in `tests/unit/test_decide.py`.
+To add a fact: a struct here with a tag, a case in `evolve.py`, a command in `commands.py` with its rule in
+`decide.py`, a row in `RUN` or `FINAL` if it makes an execution runnable or ends it, and a test in
+`tests/unit/test_decide.py`.
 """
-
 
 import msgspec
 from msgspec import Raw
@@ -29,7 +29,10 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """The part that all facts share. `id` is unique to one act of publishing: it tells a stored fact of ours from a rival's."""
+    """The part that all facts share.
+
+    `id` is unique to one act of publishing: it tells a stored fact of ours from a rival's.
+    """
 
     n: int
     at: int
@@ -45,7 +48,8 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     kwargs: Raw = Raw(b"{}")
     event: Raw | None = None
     arguments_ref: str | None = None
-    """Name in the object store when the arguments are too large to travel in the fact; then args and kwargs are empty."""
+    """Name in the object store when the arguments are too large to travel in the fact; then args and kwargs are empty.
+    """
     run_at: int | None = None
     discard_at: int | None = None
     gated: bool = False
@@ -186,5 +190,3 @@ def opens_activation(fact: Fact) -> bool:
 def is_end(fact: Fact, has_parent: bool) -> bool:
     """True for a final fact that somebody acts on: not a success, or of a child."""
     return isinstance(fact, FINAL) and (has_parent or not isinstance(fact, Succeeded))
-
-

@@ -11,9 +11,9 @@ Shape = Literal["quartic", "exponential", "linear", "fixed"]
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often and when a failed attempt is tried again. Times are seconds.
 
-    `quartic` is the default and Defer's published schedule: the k-th retry comes k^4 + 15 + uniform(0..10) * (k + 1) seconds
-    after the failure. `exponential` is initial * factor^(k-1), `linear` initial * k, `fixed` always initial; these three are
-    capped at `cap` and then spread: with `jitter` j the delay lies uniformly in [d * (1 - j), d].
+    `quartic` is the default and Defer's published schedule: the k-th retry comes k^4 + 15 + uniform(0..10) * (k + 1)
+    seconds after the failure. `exponential` is initial * factor^(k-1), `linear` initial * k, `fixed` always initial;
+    these three are capped at `cap` and then spread: with `jitter` j the delay lies uniformly in [d * (1 - j), d].
     """
 
     retries: int = 0

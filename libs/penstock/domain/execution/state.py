@@ -29,8 +29,9 @@ FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """One execution. Times are microseconds since the epoch; 0 or None where it has not happened.
 
-    `activation` is the number of the run fact that made it runnable and is not yet closed, else 0. `owner` is the runner that
-    started this activation, else "". `failures` counts failed attempts (the retry policy looks at it), `losses` lost ones. `sequence` is the log position of its last fact.
+    `activation` is the number of the run fact that made it runnable and is not yet closed, else 0. `owner` is the
+    runner that started this activation, else "". `failures` counts failed attempts (the retry policy looks at it),
+    `losses` lost ones. `sequence` is the log position of its last fact.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """Old shapes of facts to new ones. A fact on the wire without `v` is version 1.
 
-When a struct changes incompatibly: raise its entry in `CURRENT`, and add a function under (tag, old version) that turns the old JSON
-object into the next version's. Chains run until the current version is reached.
+When a struct changes incompatibly: raise its entry in `CURRENT`, and add a function under (tag, old version) that
+turns the old JSON object into the next version's. Chains run until the current version is reached.
 """
 
 from collections.abc import Callable

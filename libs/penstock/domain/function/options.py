@@ -25,7 +25,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One declared function. Times are seconds, memory is bytes; `parameters` is a JSON Schema of the arguments object."""
+    """One declared function.
+
+    Times are seconds, memory is bytes; `parameters` is a JSON Schema of the arguments object.
+    """
 
     name: str
     policy: RetryPolicy = RetryPolicy()
@@ -158,5 +161,5 @@ def _instant(text: str) -> int:
         ) from None
     if instant.tzinfo is None:
         raise Rejected("invalid_option", "at needs a time zone, such as a Z at the end.")
-    # Whole numbers: a float second is no exact microsecond, and astimezone refuses the first and last hours of the calendar.
+    # Whole numbers: a float second is no exact microsecond, and astimezone refuses the calendar's first and last hours.
     return (instant - _EPOCH) // timedelta(microseconds=1)
