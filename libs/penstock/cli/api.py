@@ -1,6 +1,6 @@
 """The HTTP API as commands use it: one call, and every failure as a code with a sentence."""
 
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx2
@@ -62,9 +62,9 @@ class Api:
         """The JSON value of a good answer; leaves the program with the problem of a bad one."""
         if response.status_code < 400:
             return msgspec.json.decode(response.content) if response.content else None
-        self.fail_with(response)
+        return self.fail_with(response)
 
-    def fail_with(self, response: httpx2.Response) -> None:
+    def fail_with(self, response: httpx2.Response) -> NoReturn:
         """Print the problem document of this answer and leave."""
         try:
             problem = msgspec.json.decode(response.content)

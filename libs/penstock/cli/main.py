@@ -22,13 +22,17 @@ functions = cyclopts.App(name="functions", help="Functions that runners have dec
 app.command(executions)
 app.command(functions)
 
-app.command("penstock.cli.up:up", name="up", help="Start everything on this machine: NATS, all services, your functions.")
-app.command("penstock.cli.serve:serve", name="serve", help="Run the named services in this process.")
-app.command("penstock.cli.trigger:trigger", name="trigger", help="Publish an event.")
-app.command("penstock.cli.call:call", name="call", help="Start one execution of a function.")
-app.command("penstock.cli.config:config", name="config", help="Explain every setting.")
-app.command("penstock.cli.doctor:doctor", name="doctor", help="Check this installation and say what to do.")
-app.command("penstock.cli.rebuild:rebuild", name="rebuild", help="Rebuild the view from the log and prove that it is equal.")
+_COMMANDS = {
+    "up": "Start everything on this machine: NATS, all services, your functions.",
+    "serve": "Run the named services in this process.",
+    "trigger": "Publish an event.",
+    "call": "Start one execution of a function.",
+    "config": "Explain every setting.",
+    "doctor": "Check this installation and say what to do.",
+    "rebuild": "Rebuild the view from the log and prove that it is equal.",
+}
+for _name, _help in _COMMANDS.items():
+    app.command(f"penstock.cli.{_name}:{_name}", name=_name, help=_help)
 
 _EXECUTIONS = {
     "list": "List executions, newest first.",

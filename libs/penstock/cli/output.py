@@ -14,8 +14,9 @@ from penstock.domain.errors import CATALOGUE, Rejected
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs instead of a table.")]
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# Into a pipe or a file there is no terminal to fit: lines are then wide enough to be searched.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 STATE_STYLES = {
     "succeeded": "green",

@@ -1,4 +1,4 @@
-"""The admin API key: given by PENSTOCK_API_KEY, or made at the first start and kept in the data directory for its owner only."""
+"""The admin API key: given by PENSTOCK_API_KEY, or made at the first start and kept in the data directory."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Log lines of the services: for people on a terminal or as JSON, quiet unless something needs attention, never with a secret."""
+"""Log lines of the services: for people or as JSON, quiet unless something is wrong, never with a secret."""
 
 import logging
 import re
@@ -28,7 +28,7 @@ def hide_secrets(_logger: object, _method: str, line: MutableMapping[str, Any]) 
 
 
 def configure_logs(settings: Settings, process: str = "") -> None:
-    """Send every line of structlog and of the standard library to stderr, in the format and from the level of the settings."""
+    """Send the lines of structlog and of the standard library to stderr, in the format and from the level of the settings."""
     level = logging.getLevelName(settings.log_level.upper())
     if not isinstance(level, int):
         level = logging.WARNING

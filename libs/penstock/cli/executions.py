@@ -1,0 +1,159 @@
+"""`penstock executions ...`: list, follow, cancel, rerun and reschedule."""
+
+import time
+from datetime import datetime
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from penstock.cli.api import Api, segment
+from penstock.cli.output import Json, console, print_json, print_json_line, print_table, state_text
+from penstock.cli.show import show_
+from penstock.domain.errors import Rejected
+from penstock.service.settings import load_settings
+
+__all__ = ["cancel_", "list_", "rerun_", "reschedule_", "show_", "tail_"]
+
+COLUMNS = ("id", "function", "state", "attempt", "created", "took", "error")
+POLL_SECONDS = 0.5
+SEEN_MAX = 5000
+
+
+def list_(
+    *,
+    state: Annotated[str | None, Parameter(help="Only this state; several with commas.")] = None,
+    function: Annotated[str | None, Parameter(help="Only this function.")] = None,
+    metadata: Annotated[list[str] | None, Parameter(negative="", help="NAME=VALUE; may be repeated.")] = None,
+    event: Annotated[str | None, Parameter(help="Only those that this event started.")] = None,
+    parent: Annotated[str | None, Parameter(help="Only children of this execution.")] = None,
+    limit: Annotated[int, Parameter(help="How many.")] = 20,
+    cursor: Annotated[str | None, Parameter(help="Where an earlier list ended.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List executions, newest first."""
+    params = _filters(state, function, metadata, event, parent)
+    params["limit"] = str(limit)
+    if cursor is not None:
+        params["cursor"] = cursor
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.get("/v1/executions", params)
+    if as_json:
+        print_json(answer)
+        return
+    print_table(COLUMNS, [_row(execution) for execution in answer["data"]], "No execution fits.")
+    if answer.get("next"):
+        console.print(f"more: --cursor {answer['next']}", soft_wrap=True)
+
+
+def tail_(
+    *,
+    state: Annotated[str | None, Parameter(help="Only this state; several with commas.")] = None,
+    function: Annotated[str | None, Parameter(help="Only this function.")] = None,
+    limit: Annotated[int, Parameter(help="Leave after so many lines; 0: never.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Print executions whenever their state or attempt changes, until Ctrl-C."""
+    params = {**_filters(state, function, None, None, None), "limit": "100"}
+    seen: dict[str, tuple[str, int]] = {}
+    printed = 0
+    first = True
+    with Api(load_settings(), as_json=as_json) as api:
+        while True:
+            page = api.get("/v1/executions", params)["data"]
+            for execution in reversed(page[:10] if first else page):
+                mark = (execution["state"], execution["attempt"])
+                if seen.get(execution["id"]) == mark:
+                    continue
+                if as_json:
+                    print_json_line(execution)
+                else:
+                    console.print(_line(execution), soft_wrap=True)
+                printed += 1
+                if limit and printed >= limit:
+                    return
+            seen.update({execution["id"]: (execution["state"], execution["attempt"]) for execution in page})
+            while len(seen) > SEEN_MAX:
+                del seen[next(iter(seen))]
+            first = False
+            time.sleep(POLL_SECONDS)
+
+
+def cancel_(
+    execution: str,
+    *,
+    force: Annotated[bool, Parameter(negative="", help="Leave a running one no time to clean up.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Cancel EXECUTION."""
+    _change(execution, "cancel", {"force": force}, as_json)
+
+
+def rerun_(execution: str, *, as_json: Json = False) -> None:
+    """Start a new execution with the function and arguments of EXECUTION."""
+    _change(execution, "rerun", {}, as_json)
+
+
+def reschedule_(
+    execution: str,
+    *,
+    delay: Annotated[str | None, Parameter(help="So much from now, such as 10m.")] = None,
+    at: Annotated[str | None, Parameter(help="At this instant, such as 2027-01-31T08:00:00Z.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Move the start of EXECUTION; without an option: start it now."""
+    body = {name: value for name, value in (("delay", delay), ("at", at)) if value is not None}
+    _change(execution, "reschedule", body, as_json)
+
+
+def _change(execution: str, verb: str, body: dict[str, Any], as_json: bool) -> None:
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.post(f"/v1/executions/{segment(execution)}/{verb}", body)
+    if as_json:
+        print_json(answer)
+    else:
+        console.print(f"accepted: execution {answer['id']} ({answer['state']})")
+
+
+def _filters(
+    state: str | None, function: str | None, metadata: list[str] | None, event: str | None, parent: str | None
+) -> dict[str, str]:
+    named = {"state": state, "function": function, "event_id": event, "parent_id": parent}
+    params = {name: value for name, value in named.items() if value is not None}
+    for item in metadata or []:
+        name, sign, value = item.partition("=")
+        if not sign:
+            raise Rejected("invalid_option", "--metadata is written NAME=VALUE.")
+        params[f"metadata.{name}"] = value
+    return params
+
+
+def _row(execution: dict[str, Any]) -> tuple[Any, ...]:
+    error = execution.get("error")
+    return (
+        execution["id"],
+        execution["function"],
+        state_text(execution["state"]),
+        str(execution["attempt"]),
+        _clock(execution["created_at"]),
+        _took(execution),
+        f"{error['code']}: {error['message']}"[:120] if error else "",
+    )
+
+
+def _line(execution: dict[str, Any]) -> str:
+    style = state_text(execution["state"]).style or "default"
+    attempt = f" attempt {execution['attempt']}" if execution["attempt"] else ""
+    moment = _clock(execution["updated_at"])
+    return f"{moment}  {execution['id']}  {execution['function']}  [{style}]{execution['state']}[/{style}]{attempt}"
+
+
+def _clock(instant: str) -> str:
+    return instant.replace("T", " ")[:19]
+
+
+def _took(execution: dict[str, Any]) -> str:
+    start, end = execution.get("started_at"), execution.get("finished_at")
+    if not start or not end:
+        return ""
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    return f"{seconds * 1000:.0f}ms" if seconds < 1 else f"{seconds:.1f}s"

@@ -1,0 +1,86 @@
+"""`penstock executions show ID`: one execution with everything that is known about it."""
+
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from penstock.cli.api import Api, segment
+from penstock.cli.output import Json, console, print_json, print_table, state_text
+from penstock.service.settings import load_settings
+
+FIELDS = (
+    "id",
+    "function",
+    "version",
+    "attempt",
+    "created_at",
+    "scheduled_at",
+    "started_at",
+    "finished_at",
+    "event_id",
+    "parent_id",
+    "rerun_of",
+    "trace_id",
+    "trace_url",
+    "sequence",
+)
+RESULT_CHARS_MAX = 2000
+
+
+def show_(
+    execution: str,
+    *,
+    logs: Annotated[bool, Parameter(negative="", help="With the lines that the function wrote.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show EXECUTION with its arguments, result, attempts and facts."""
+    path = f"/v1/executions/{segment(execution)}"
+    with Api(load_settings(), as_json=as_json) as api:
+        shown = dict(api.get(path))
+        shown["arguments"] = api.get(f"{path}/arguments")
+        if shown["state"] == "succeeded":
+            shown["result"] = api.get(f"{path}/result")
+        for part in ("attempts", "facts", *(("logs",) if logs else ())):
+            shown[part] = api.get(f"{path}/{part}")["data"]
+    if as_json:
+        print_json(shown)
+    else:
+        _print(shown)
+
+
+def _print(shown: dict[str, Any]) -> None:
+    rows = [(field, str(shown[field])) for field in FIELDS if shown.get(field) not in (None, "")]
+    rows += [(f"metadata.{name}", value) for name, value in shown.get("metadata", {}).items()]
+    print_table(("field", "value"), [("state", state_text(shown["state"])), *rows], "")
+    _print_value("arguments", shown["arguments"])
+    if "result" in shown:
+        _print_value("result", shown["result"])
+    if shown.get("error"):
+        error = shown["error"]
+        console.print(f"\n[bold]error[/bold] {error['code']} {error['type']}")
+        console.print(error["stack"] or error["message"], markup=False, soft_wrap=True)
+    for part in ("attempts", "facts", "logs"):
+        if shown.get(part):
+            console.print(f"\n[bold]{part}[/bold]")
+            _print_records(shown[part])
+
+
+def _print_value(title: str, value: Any) -> None:
+    text = msgspec.json.encode(value).decode()
+    if len(text) > RESULT_CHARS_MAX:
+        text = f"{text[:RESULT_CHARS_MAX]} ... ({len(text)} characters; --json prints all)"
+    console.print(f"\n[bold]{title}[/bold]")
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _print_records(records: list[dict[str, Any]]) -> None:
+    """Records as a table of the members that any of them has, in their order; long values are cut."""
+    columns: dict[str, None] = {}
+    for record in records:
+        columns.update(dict.fromkeys(name for name, value in record.items() if not isinstance(value, dict | list)))
+    print_table(
+        tuple(columns),
+        [tuple("" if record.get(name) is None else str(record[name])[:120] for name in columns) for record in records],
+        "",
+    )
