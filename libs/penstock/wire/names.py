@@ -22,6 +22,8 @@ BATCH_SEQUENCE = "Nats-Batch-Sequence"
 BATCH_COMMIT = "Nats-Batch-Commit"
 SCHEDULE = "Nats-Schedule"
 SCHEDULE_TARGET = "Nats-Schedule-Target"
+ROLLUP = "Nats-Rollup"
+KV_OPERATION = "KV-Operation"
 
 TRIGGER_USER = "trigger"
 """The NATS user for the outside world; its password is the API key."""
@@ -136,6 +138,31 @@ class Names:
     def hint_subject(self, runner: str) -> str:
         """Core NATS only: a cancel on its way to a live runner."""
         return f"{self.root}.hint.{runner}"
+
+    # Buckets: each is a stream with a prescribed name and subjects, readable by every NATS client.
+    @property
+    def registry_stream(self) -> str:
+        return f"KV_{self.registry}"
+
+    def registry_subject(self, function: str) -> str:
+        return f"$KV.{self.registry}.{function}"
+
+    @property
+    def leases_stream(self) -> str:
+        return f"KV_{self.leases}"
+
+    def lease_subject(self, holder: str) -> str:
+        return f"$KV.{self.leases}.{holder}"
+
+    @property
+    def payloads_stream(self) -> str:
+        return f"OBJ_{self.payloads}"
+
+    def payload_chunks_subject(self, object_id: str) -> str:
+        return f"$O.{self.payloads}.C.{object_id}"
+
+    def payload_meta_subject(self, encoded_name: str) -> str:
+        return f"$O.{self.payloads}.M.{encoded_name}"
 
     # Durable consumers.
     def runner_consumer(self, function: str) -> str:

@@ -56,3 +56,35 @@ def streams(names: Names, replicas: int = 1) -> list[dict[str, Any]]:
             "max_bytes": 4 * 1024**3,
         },
     ]
+
+
+def buckets(names: Names, replicas: int = 1) -> list[dict[str, Any]]:
+    """The key-value and object store buckets, as the streams that they are."""
+    common: dict[str, Any] = {
+        "storage": "file",
+        "num_replicas": replicas,
+        "duplicate_window": DUPLICATE_WINDOW_NS,
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_age": 0,
+    }
+    values = {**common, "deny_delete": True, "max_msgs_per_subject": 1}
+    return [
+        {**values, "name": names.registry_stream, "subjects": [names.registry_subject(">")]},
+        {
+            **values,
+            "name": names.leases_stream,
+            "subjects": [names.lease_subject(">")],
+            "max_age": LEASE_SECONDS * 1_000_000_000,
+        },
+        {
+            **common,
+            "name": names.payloads_stream,
+            "subjects": [names.payload_chunks_subject(">"), names.payload_meta_subject(">")],
+            "max_msgs_per_subject": -1,
+        },
+    ]
