@@ -118,6 +118,7 @@ class GroupCommit:
                 await self._changed.wait()
                 # Let everything that became ready in this turn of the loop queue up first.
                 await asyncio.sleep(0)
+                continue
             if len(self._queue) >= BATCH_MIN:
                 await self._write_batch()
             elif self._singles < SINGLES_MAX:

@@ -106,18 +106,17 @@ class Pull:
         return [ready.popleft() for _ in range(min(limit, len(ready)))]
 
     async def _on_message(self, message: Msg) -> None:
-        token = message.subject[len(self._inbox) :]
         if message.reply:
-            request = self._requests.get(token)
-            if request is not None:
-                left, deadline = request
+            # A delivered message keeps its own subject; requests are served in order, so it belongs to the oldest.
+            for token, (left, deadline) in self._requests.items():
                 if left <= 1:
                     del self._requests[token]
                 else:
                     self._requests[token] = (left - 1, deadline)
+                break
             self._ready.append(message)
         else:
-            self._requests.pop(token, None)
+            self._requests.pop(message.subject[len(self._inbox) :], None)
             status = (message.headers or {}).get("Status", "")
             description = (message.headers or {}).get("Description", "")
             # 409 also ends a request for harmless reasons (a leader moved); only a missing consumer matters.
