@@ -1,1 +1,1 @@
-"""The SDK: how user code is declared, called and run."""
+"""The SDK: what authors of functions import. Nothing in here talks to NATS or HTTP."""

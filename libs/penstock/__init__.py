@@ -1,0 +1,40 @@
+"""Penstock: background functions on NATS JetStream. What authors of functions import."""
+
+from typing import TYPE_CHECKING, Any
+
+from penstock.client.errors import ExecutionFailed, PenstockError
+from penstock.client.execution import Execution
+from penstock.functions.backoff import Fixed, Linear, Retry
+from penstock.functions.context import Context
+from penstock.functions.define import App, Function
+from penstock.functions.errors import RetryAfter, Stopped, Terminal
+from penstock.functions.event import Event
+
+if TYPE_CHECKING:
+    from penstock.client.client import Client
+
+__all__ = [
+    "App",
+    "Client",
+    "Context",
+    "Event",
+    "Execution",
+    "ExecutionFailed",
+    "Fixed",
+    "Function",
+    "Linear",
+    "PenstockError",
+    "Retry",
+    "RetryAfter",
+    "Stopped",
+    "Terminal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The HTTP client is loaded when somebody uses it: worker processes start faster without.
+    if name == "Client":
+        from penstock.client.client import Client
+
+        return Client
+    raise AttributeError(f"module 'penstock' has no attribute {name!r}")

@@ -1,0 +1,143 @@
+"""`App` and its functions: declared once, still plain callables, and enqueued by name."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from penstock.client.execution import Execution
+from penstock.domain.durations import seconds
+from penstock.domain.errors import Rejected
+from penstock.domain.function.options import CallOptions, FunctionSpec, validate_spec
+from penstock.domain.ids import is_function_name
+from penstock.functions.backoff import policy
+from penstock.functions.calls import enqueue
+from penstock.functions.options import (
+    APP_OPTIONS,
+    FUNCTION_OPTIONS,
+    call_options,
+    check_expression,
+    check_names,
+    check_types,
+    memory_bytes,
+)
+from penstock.functions.parameters import Parameters
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Function(Generic[P, R]):
+    """A declared function. Calling it runs it here and now, as if it were not declared at all."""
+
+    def __init__(self, function: Callable[P, R], spec: FunctionSpec, parameters: Parameters) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.spec = spec
+        self.parameters = parameters
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<function {self.spec.name} of penstock>"
+
+    def options(self, **options: Any) -> "Bound":
+        """The same function with options for one call: delay, at, metadata, idempotency_key, discard_after, priority, retries, timeout.
+
+        Raises Rejected `invalid_option`.
+        """
+        return Bound(self, call_options(options))
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> Execution:
+        """Make an execution of it. Await this, except in a plain `def` function that a worker process runs."""
+        return enqueue(self.spec.name, args, kwargs, CallOptions(), self.parameters)
+
+
+class Bound:
+    """A function together with the options of one call."""
+
+    def __init__(self, function: Function[Any, Any], options: CallOptions) -> None:
+        self._function = function
+        self._options = options
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> Execution:
+        """Make an execution with these options. Await this as `Function.enqueue`."""
+        return enqueue(self._function.spec.name, args, kwargs, self._options, self._function.parameters)
+
+
+class App:
+    """A set of functions with a name. Options given here hold for every function that does not set its own."""
+
+    def __init__(self, name: str, *, version: str = "", **defaults: Any) -> None:
+        if not is_function_name(name):
+            raise Rejected("invalid_name", f"An app name is 1 to 64 of A-Z a-z 0-9 _ -, not {name!r:.80}.")
+        check_names(defaults, APP_OPTIONS, f"App {name!r}")
+        check_types(defaults, f"App {name!r}")
+        self.name = name
+        self.version = version
+        self.functions: dict[str, Function[Any, Any]] = {}
+        self._defaults = defaults
+
+    @overload
+    def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
+
+    @overload
+    def function(self, /, **options: Any) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+
+    def function(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when.
+
+        Raises Rejected `invalid_option` or `invalid_name` at once, so that a mistake is seen when the module is imported.
+        """
+        if function is not None:
+            return self._declare(function, options)
+        return functools.partial(self._declare, options=options)
+
+    def specs(self) -> list[FunctionSpec]:
+        """What a runner declares to the registry."""
+        return [function.spec for function in self.functions.values()]
+
+    def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Function[..., Any]:
+        where = getattr(function, "__name__", repr(function))
+        if not inspect.isroutine(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise Rejected("invalid_option", f"{where} is no plain function or coroutine function.")
+        check_names(options, FUNCTION_OPTIONS, f"Function {where}")
+        check_types(options, where)
+        merged = {**self._defaults, **options}
+        name = cast(str, merged.get("name") or where)
+        if name in self.functions:
+            raise Rejected("invalid_name", f"App {self.name!r} has a function {name!r} already; give one another name.")
+        parameters = Parameters(function, name)
+        spec = validate_spec(self._spec(function, name, merged, parameters))
+        if spec.when is not None:
+            if not spec.on:
+                raise Rejected("invalid_option", f"when of {name} needs `on`: it chooses among the events named there.")
+            check_expression(spec.when, name)
+        declared = Function(function, spec, parameters)
+        self.functions[name] = declared
+        return declared
+
+    def _spec(
+        self, function: Callable[..., Any], name: str, options: dict[str, Any], parameters: Parameters
+    ) -> FunctionSpec:
+        on = options.get("on") or []
+        timeout, memory = options.get("timeout"), options.get("memory")
+        return FunctionSpec(
+            name=name,
+            policy=policy(options.get("retries") or 0, options.get("backoff")),
+            timeout=seconds(timeout, "timeout") if timeout is not None else None,
+            memory=memory_bytes(memory) if memory is not None else None,
+            concurrency=options.get("concurrency"),
+            on=[on] if isinstance(on, str) else list(on),
+            when=options.get("when"),
+            version=self.version,
+            is_async=inspect.iscoroutinefunction(function),
+            parameters=parameters.schema,
+            positional=parameters.positional,
+            description=(inspect.getdoc(function) or "").partition("\n")[0],
+        )
