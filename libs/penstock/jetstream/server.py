@@ -32,7 +32,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedServer:
-    """A nats-server as a child process. It survives Ctrl-C in the terminal (services drain first) but not its parent."""
+    """A nats-server as a child process. Ctrl-C in the terminal does not reach it (services drain first); it ends
+    with its parent all the same."""
 
     def __init__(
         self,
@@ -84,9 +85,9 @@ class EmbeddedServer:
         """The exit code, once it has ended for whatever reason."""
         process = self.process
         assert process is not None, "wait() comes after start()"
-        while process.poll() is None:
+        while (code := process.poll()) is None:
             await asyncio.sleep(0.1)
-        return process.returncode
+        return code
 
     def _write_config(self) -> None:
         config = settings(self.data_dir, self.port)
@@ -156,7 +157,9 @@ def is_synced(data_dir: Path) -> bool | None:
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -213,7 +216,8 @@ def _checked_port(port: int) -> int:
             raise StartRefused(
                 "port_busy",
                 f"Port {port} on {HOST} cannot be used for NATS ({error.strerror}).",
-                "Stop what listens there, set PENSTOCK_NATS_PORT to another port, or PENSTOCK_NATS_URL to a running server.",
+                "Stop what listens there, or set PENSTOCK_NATS_PORT to another port "
+                "(or PENSTOCK_NATS_URL to a running server).",
             ) from None
         return int(probe.getsockname()[1])
 

@@ -164,6 +164,19 @@ class Names:
     def payload_meta_subject(self, encoded_name: str) -> str:
         return f"$O.{self.payloads}.M.{encoded_name}"
 
+    def all_streams(self) -> list[str]:
+        """Every stream of the environment, buckets included."""
+        return [
+            self.events,
+            self.executions,
+            self.timers,
+            self.notifications,
+            self.logs,
+            self.registry_stream,
+            self.leases_stream,
+            self.payloads_stream,
+        ]
+
     # Durable consumers.
     def runner_consumer(self, function: str) -> str:
         return f"run-{function}"

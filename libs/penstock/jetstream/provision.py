@@ -1,0 +1,102 @@
+"""Making the streams of an environment, and refusing to run on ones that are not as wanted."""
+
+from typing import Any, NamedTuple
+
+from penstock.jetstream.api import STREAM_EXISTS, STREAM_UNKNOWN, ApiRefused, request
+from penstock.jetstream.binary import check_version
+from penstock.jetstream.connect import Connection
+from penstock.jetstream.refused import StartRefused
+from penstock.wire import topology
+from penstock.wire.names import Names
+
+
+class Drift(NamedTuple):
+    """A setting that is not as wanted. A missing stream has the setting `name` and nothing found."""
+
+    stream: str
+    setting: str
+    wanted: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.stream}: {self.setting} should be {self.wanted!r} and is {self.found!r}"
+
+
+async def provision(connection: Connection, names: Names, replicas: int = 1) -> None:
+    """Make what is missing. Idempotent, and safe when two processes do it at once.
+
+    Raises StartRefused when the server is too old or a stream is not as wanted, Unavailable when it does not answer.
+    """
+    check_server(connection)
+    found: list[Drift] = []
+    for wanted in wanted_streams(names, replicas):
+        found += await _ensure(connection, wanted)
+    if found:
+        raise StartRefused(
+            "stream_drift",
+            "Streams are not as they must be: " + "; ".join(map(str, found)) + ".",
+            "Undo the change with the NATS tools, upgrade the server if it ignored a setting, "
+            "or set PENSTOCK_NATS_REPLICAS to what the streams have.",
+        )
+
+
+async def drift(connection: Connection, names: Names, replicas: int = 1) -> list[Drift]:
+    """What differs from the wanted settings, changing nothing."""
+    found: list[Drift] = []
+    for wanted in wanted_streams(names, replicas):
+        try:
+            info = await request(connection, f"$JS.API.STREAM.INFO.{wanted['name']}")
+        except ApiRefused as refusal:
+            if refusal.code != STREAM_UNKNOWN:
+                raise
+            found.append(Drift(wanted["name"], "name", wanted["name"], None))
+        else:
+            found += compare(wanted, info["config"])
+    return found
+
+
+def wanted_streams(names: Names, replicas: int = 1) -> list[dict[str, Any]]:
+    """All streams of an environment, buckets included, in the server's own JSON form."""
+    return [*topology.streams(names, replicas), *topology.buckets(names, replicas)]
+
+
+def compare(wanted: dict[str, Any], found: dict[str, Any]) -> list[Drift]:
+    """Settings that we ask for and the server does not have. What we do not ask for is its own business."""
+    return [
+        Drift(wanted["name"], setting, value, found.get(setting))
+        for setting, value in wanted.items()
+        if _normal(value) != _normal(found.get(setting))
+    ]
+
+
+def server_version(connection: Connection) -> str:
+    """The version that the connected server states."""
+    version = connection.nc.connected_server_version
+    return f"{version.major}.{version.minor}.{version.patch}"
+
+
+def check_server(connection: Connection) -> None:
+    """Raises StartRefused when the connected server is too old: it would accept our settings and ignore them."""
+    check_version(server_version(connection), "The NATS server")
+
+
+async def _ensure(connection: Connection, wanted: dict[str, Any]) -> list[Drift]:
+    name = wanted["name"]
+    try:
+        info = await request(connection, f"$JS.API.STREAM.CREATE.{name}", wanted)
+    except ApiRefused as refusal:
+        if refusal.code != STREAM_EXISTS:
+            raise StartRefused(
+                "stream_refused",
+                f"The NATS server refused to make stream {name}: {refusal}.",
+                "Free the name or the subjects, or give the server what it asks for.",
+            ) from None
+        info = await request(connection, f"$JS.API.STREAM.INFO.{name}")
+    return compare(wanted, info["config"])
+
+
+def _normal(value: Any) -> Any:
+    # The server leaves out what is false, zero or empty.
+    if not value:
+        return None
+    return sorted(value) if isinstance(value, list) else value
