@@ -1,1 +1,1 @@
-"""Applications that run on real input."""
+"""Apps that ship with Penstock and run on real input: pictures of a folder, webhooks of GitHub, a weekly brief."""

@@ -98,6 +98,13 @@ class App:
             return self._declare(function, options)
         return functools.partial(self._declare, options=options)
 
+    def include(self, other: "App") -> None:
+        """Serve the functions of another app too, with its options. Raises Rejected `invalid_name`."""
+        for name, function in other.functions.items():
+            if name in self.functions:
+                raise Rejected("invalid_name", f"App {self.name!r} has a function {name!r} already.")
+            self.functions[name] = function
+
     def specs(self) -> list[FunctionSpec]:
         """What a runner declares to the registry."""
         return [function.spec for function in self.functions.values()]

@@ -28,7 +28,7 @@ def hide_secrets(_logger: object, _method: str, line: MutableMapping[str, Any]) 
 
 
 def configure_logs(settings: Settings, process: str = "") -> None:
-    """Send the lines of structlog and of the standard library to stderr, in the format and from the level of the settings."""
+    """Send the lines of structlog and of the standard library to stderr, as the settings say."""
     level = logging.getLevelName(settings.log_level.upper())
     if not isinstance(level, int):
         level = logging.WARNING
