@@ -1,0 +1,67 @@
+"""What tests share: a real nats-server, an environment of one's own on it, a connection and a log."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.jetstream.api import request
+from penstock.jetstream.connect import Connection
+from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.provision import provision
+from penstock.jetstream.server import EmbeddedServer
+from penstock.wire.names import Names
+
+
+def pytest_configure() -> None:
+    """No setting of the machine's may leak into a test, nor into a process that a test starts."""
+    for variable in [name for name in os.environ if name.startswith("PENSTOCK_")]:
+        del os.environ[variable]
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One server for the whole run, on a free port, synced to disk, without users. Leave it running."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("nats"), 0)
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
+    """A server that the test may stop, kill and start again."""
+    server = EmbeddedServer(tmp_path / "data", 0)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def connection(nats_server: EmbeddedServer) -> AsyncIterator[Connection]:
+    """A connection to the shared server."""
+    connection = Connection("test")
+    await connection.open(nats_server.url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def environment(connection: Connection) -> AsyncIterator[Names]:
+    """An environment that no other test sees, with its streams."""
+    names = Names(f"t-{uuid.uuid4().hex[:12]}")
+    await provision(connection, names)
+    yield names
+    for stream in names.all_streams():
+        await request(connection, f"$JS.API.STREAM.DELETE.{stream}")
+
+
+@pytest.fixture
+async def log(connection: Connection, environment: Names) -> AsyncIterator[JetStreamLog]:
+    """The log of that environment."""
+    log = JetStreamLog(connection, environment)
+    yield log
+    await log.close()
