@@ -30,6 +30,7 @@ _COMMANDS = {
     "config": "Explain every setting.",
     "doctor": "Check this installation and say what to do.",
     "rebuild": "Rebuild the view from the log and prove that it is equal.",
+    "bench": "Measure this machine, beside the raw bound.",
 }
 for _name, _help in _COMMANDS.items():
     app.command(f"penstock.cli.{_name}:{_name}", name=_name, help=_help)
