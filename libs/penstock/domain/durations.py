@@ -10,6 +10,8 @@ import msgspec
 from penstock.domain.errors import Rejected
 
 _LONG_UNIT = re.compile(r"^(?:(\d+(?:\.\d+)?)w)?(?:(\d+(?:\.\d+)?)d)?(.*)$")
+_CHARACTERS = re.compile(r"[0-9.a-zµμ]+")
+"""No signs anywhere, and no digits of other scripts, both of which the parser below would take."""
 
 
 def seconds(value: str | int | float | timedelta, field: str = "duration") -> float:
@@ -35,7 +37,7 @@ def _parse(value: str | int | float | timedelta, field: str) -> float:
         if text[:1] in ("P", "p"):
             return msgspec.convert(text, timedelta).total_seconds()
         weeks, days, rest = _LONG_UNIT.fullmatch(text).groups()  # type: ignore[union-attr]
-        if not text or text[0] in "+-":
+        if not _CHARACTERS.fullmatch(text):
             raise ValueError(text)
         clock = durationpy.from_str(rest).total_seconds() if rest else 0.0
         return float(weeks or 0) * 604_800 + float(days or 0) * 86_400 + clock

@@ -8,8 +8,16 @@ To add a fact: a struct here with a tag, a case in `evolve.py`, a command in `co
 `tests/unit/test_decide.py`.
 """
 
+from typing import TYPE_CHECKING
+
 import msgspec
 from msgspec import Raw
+
+if TYPE_CHECKING:
+    OptionalRaw = Raw | None
+else:
+    # msgspec decodes no union with Raw: `Raw | None` would take JSON null only. Left out, the field is None all the same.
+    OptionalRaw = Raw
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,7 +54,7 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     function: str
     args: Raw = Raw(b"[]")
     kwargs: Raw = Raw(b"{}")
-    event: Raw | None = None
+    event: OptionalRaw = None
     arguments_ref: str | None = None
     """Name in the object store when the arguments are too large to travel in the fact; then args and kwargs are empty.
     """

@@ -1,0 +1,119 @@
+"""What holds for every execution, whatever is asked of it in whatever order."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from penstock.domain.errors import CATALOGUE, Rejected
+from penstock.domain.execution import commands as c
+from penstock.domain.execution import facts as f
+from penstock.domain.execution.decide import decide
+from penstock.domain.execution.evolve import evolve, fold
+from penstock.domain.execution.retries import RetryPolicy
+from penstock.domain.execution.state import Execution
+from penstock.testing.given import EXECUTION_ID
+from penstock.wire.codec import decode_fact, encode_fact
+from unit.histories import BOOM, enqueued
+
+times = st.none() | st.integers(1, 60)
+runners = st.sampled_from(["r1", "r2"])
+reasons = st.sampled_from(["lapsed", "crashed", "drained"])
+policies = st.builds(RetryPolicy, retries=st.integers(0, 2), shape=st.just("fixed"), initial=st.just(0.00001))
+first = st.builds(enqueued, run_at=times, discard_at=times, gated=st.booleans())
+
+
+@st.composite
+def commands(draw: st.DrawFn, activation: int) -> c.AnyCommand:
+    """Any command; most name the open activation, some an older one."""
+    number = draw(st.sampled_from([activation, activation, activation, 1, 0]))
+    kinds: list[st.SearchStrategy[c.AnyCommand]] = [
+        st.builds(c.Start, activation=st.just(number), runner=runners),
+        st.builds(c.Start, activation=st.just(number), runner=runners),
+        st.builds(c.Succeed, activation=st.just(number), result=st.just(Raw(b"1"))),
+        st.builds(
+            c.Fail, activation=st.just(number), error=st.just(BOOM), policy=policies, terminal=st.booleans(),
+            retry_after=st.none() | st.floats(0, 0.0001),
+        ),
+        st.builds(
+            c.CompleteStep, activation=st.just(number), step=st.sampled_from("ab"), started_at=st.just(0),
+            result=st.just(Raw(b"1")),
+        ),
+        st.builds(c.LoseAttempt, activation=st.just(number), reason=reasons),
+        st.just(c.WakeUp()),
+        st.just(c.WakeUp()),
+        st.builds(c.RequestCancel, force=st.booleans()),
+        st.builds(c.ConfirmCancel, activation=st.just(number)),
+        st.builds(c.Reschedule, run_at=times),
+    ]  # fmt: skip
+    return draw(st.one_of(kinds))
+
+
+def closes(state: Execution, fact: f.AnyFact) -> bool:
+    """True if the activation that was open before is not open after the fact."""
+    return evolve(state, EXECUTION_ID, fact).activation != state.activation
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), creation=first)
+def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, creation: f.Enqueued) -> None:
+    """It folds, has no gap, nothing follows the end, at most one activation is open, each refusal has its code."""
+    history: list[f.AnyFact] = [creation]
+    state = evolve(None, EXECUTION_ID, creation)
+    now = 0
+    refused: set[str] = set()
+    for _ in range(data.draw(st.integers(1, 25))):
+        now += data.draw(st.integers(0, 20))
+        command = data.draw(commands(state.activation))
+        try:
+            facts = decide(state, command, now, data.draw(st.floats(0, 1, exclude_max=True)))
+        except Rejected as rejected:
+            facts = []
+            refused.add(rejected.code)
+        for fact in facts:
+            assert not state.is_final
+            assert fact.n == state.n + 1
+            if f.opens_activation(fact) and state.activation:
+                assert closes(state, fact)
+            before, state = state, evolve(state, EXECUTION_ID, fact, state.sequence + 1)
+            assert state.attempt - before.attempt in (0, 1)
+            assert state.is_final == isinstance(fact, f.FINAL)
+        assert not (state.is_final and state.activation)
+        assert not (state.owner and not state.activation)
+        history.extend(facts)
+    assert refused <= set(CATALOGUE)
+    assert [fact.n for fact in history] == list(range(1, len(history) + 1))
+    assert all(not isinstance(fact, f.FINAL) for fact in history[:-1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), creation=first)
+def test_a_history_read_back_folds_to_the_same_state(data: st.DataObject, creation: f.Enqueued) -> None:
+    """Encoding loses nothing that a rule looks at."""
+    history: list[f.AnyFact] = [creation]
+    state = evolve(None, EXECUTION_ID, creation, 1)
+    for now in range(0, 100, 10):
+        try:
+            facts = decide(state, data.draw(commands(state.activation)), now, 0.5)
+        except Rejected:
+            continue
+        for fact in facts:
+            state = evolve(state, EXECUTION_ID, fact, state.sequence + 1)
+        history.extend(facts)
+    stored = enumerate([decode_fact(encode_fact(fact)) for fact in history], start=1)
+    assert fold(EXECUTION_ID, stored) == state
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), creation=first, now=st.integers(0, 100))
+def test_the_same_question_gets_the_same_answer(data: st.DataObject, creation: f.Enqueued, now: int) -> None:
+    """No clock and no chance hides in the rules."""
+    state = evolve(None, EXECUTION_ID, creation)
+    command = data.draw(commands(state.activation))
+
+    def ask() -> object:
+        try:
+            return decide(state, command, now, 0.3)
+        except Rejected as rejected:
+            return rejected.code
+
+    assert ask() == ask()
