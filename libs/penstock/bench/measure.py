@@ -74,7 +74,7 @@ async def throughput(stand: Stand, function: str, items: int, facts_per_executio
         await asyncio.gather(*(post(first, min(BATCH, items - first)) for first in range(0, items, BATCH)))
         state = (await connection.js.stream_info(stream)).state
         while state.messages - base < items * facts_per_execution:
-            await asyncio.sleep(POLL_SECONDS)  # noqa: ASYNC110 - the stream's size is no event of this process
+            await asyncio.sleep(POLL_SECONDS)
             state = (await connection.js.stream_info(stream)).state
         seconds = time.perf_counter() - started
         await client.get(f"{stand.url}/v1/executions", params={"after": f"x:{state.last_seq}", "limit": "1"})
