@@ -44,6 +44,10 @@ class Runtime:
     checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """Readiness: name -> function that answers None when well, else what is wrong."""
     failure: BaseException | None = None
+    functions: list[str] = field(default_factory=list)
+    """Names of the functions that a runner in this process has declared."""
+    http_port: int | None = None
+    """The port that was taken, if this process serves HTTP."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -55,6 +59,13 @@ class Runtime:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def finish(self) -> None:
+        """End the loops that are still there when all services have drained."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     async def _guard(self, work: Coroutine[Any, Any, None], name: str) -> None:
         try:

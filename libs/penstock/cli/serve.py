@@ -1,0 +1,81 @@
+"""`penstock serve SERVICE...`: the named services in this process, until it is told to stop."""
+
+import asyncio
+import os
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from penstock.cli.output import errors, fail
+from penstock.domain.errors import CATALOGUE, Rejected
+from penstock.jetstream.refused import StartRefused
+from penstock.ports import Unavailable
+from penstock.service.child import end_with_parent
+from penstock.service.logs import configure_logs
+from penstock.service.settings import Settings, load_settings
+from penstock.service.supervisor import report
+
+Hidden = Annotated[int | None, Parameter(show=False)]
+
+
+def serve(
+    *services: str,
+    port: Annotated[int | None, Parameter(help="HTTP port, also for the health of services without routes.")] = None,
+    report_to: Hidden = None,
+    parent: Hidden = None,
+) -> None:
+    """Run SERVICES: ingest, scheduler, runner, notifier, query. Each may run alone, in any number of copies."""
+    if parent is not None:
+        end_with_parent(parent)
+    if report_to is not None:
+        os.set_inheritable(report_to, False)
+    if not services:
+        fail("invalid_option", "Name at least one service.", "Known are ingest, scheduler, runner, notifier and query.")
+    settings = load_settings(http_port=port)
+    configure_logs(settings, "+".join(services))
+    try:
+        code = _run(settings, services, http=port is not None, report_to=report_to)
+    except Rejected as error:
+        _refuse(error.code, error.detail, "", report_to)
+    except StartRefused as refusal:
+        _refuse(refusal.code, refusal.detail, refusal.remedy, report_to)
+    except Unavailable as error:
+        remedy = "Start `penstock up`, or set PENSTOCK_NATS_URL to a server that runs."
+        _refuse("unavailable", str(error), remedy, report_to)
+    raise SystemExit(code)
+
+
+def _run(settings: Settings, services: tuple[str, ...], *, http: bool, report_to: int | None) -> int:
+    # Loaded here, so that `penstock serve --help` and the supervisor stay small.
+    from penstock.service.lifecycle import Runtime
+    from penstock.service.process import run_until_stopped
+
+    def ready(runtime: Runtime) -> None:
+        if report_to is None:
+            where = f" at http://{settings.http_host}:{runtime.http_port}" if runtime.http_port else ""
+            errors.print(f"ready: {', '.join(services)}{where}")
+        else:
+            report(report_to, {"functions": runtime.functions, "http_port": runtime.http_port})
+            os.close(report_to)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(run_until_stopped(settings, services, ready, http=http))
+
+
+def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop
+
+
+def _refuse(code: str, detail: str, remedy: str, report_to: int | None) -> None:
+    """Tell the supervisor, which prints it once; without one, print it here."""
+    if report_to is None:
+        fail(code, detail, remedy or None)
+    hint = CATALOGUE[code].hint if code in CATALOGUE and not remedy else remedy
+    report(report_to, {"code": code, "detail": detail, "remedy": hint})
+    raise SystemExit(1)
+
+

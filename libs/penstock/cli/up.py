@@ -1,0 +1,146 @@
+"""`penstock up [module:app]`: NATS, all services and the functions of an app on this machine, until Ctrl-C."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from penstock.cli.output import Json, console, fail, fail_with, print_json_line
+from penstock.domain.errors import Rejected
+from penstock.jetstream.refused import StartRefused
+from penstock.service.keys import key_path
+from penstock.service.logs import configure_logs
+from penstock.service.settings import Settings, load_settings
+from penstock.service.supervisor import Supervisor, tell_on_stderr
+
+EXAMPLE_APP = "penstock.examples.all:app"
+JAEGER = "docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger:2.20.0"
+TRACING = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
+    "PENSTOCK_TRACE_URL=http://localhost:16686/trace/{trace_id}",
+)
+FUNCTIONS_SHOWN_MAX = 40
+
+
+def up(
+    app: Annotated[str | None, Parameter(help="Module and attribute of the app, such as shop:app.")] = None,
+    *,
+    data: Annotated[Path | None, Parameter(help="Directory of the log, the view and the key.")] = None,
+    port: Annotated[int | None, Parameter(help="HTTP port.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start everything on this machine. Without an app, the examples are served."""
+    try:
+        settings = load_settings(app=app, data_dir=str(data) if data else None, http_port=port)
+        settings = load_settings(
+            app=settings.app or EXAMPLE_APP, data_dir=str(settings.data_path), http_port=settings.http_port
+        )
+        configure_logs(settings, "up")
+        code = asyncio.run(_run(settings, as_json))
+    except Rejected as error:
+        fail_with(error, as_json=as_json)
+    except StartRefused as refusal:
+        fail(refusal.code, refusal.detail, refusal.remedy, as_json=as_json)
+    raise SystemExit(code)
+
+
+async def _run(settings: Settings, as_json: bool) -> int:
+    supervisor = Supervisor(settings, tell_on_stderr)
+    stopping = asyncio.Event()
+    starting = asyncio.create_task(supervisor.start())
+    count = 0
+
+    def stop() -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            supervisor.kill()
+            return
+        stopping.set()
+        starting.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await starting
+    except asyncio.CancelledError:
+        return 0
+    if as_json:
+        print_json_line(_facts(supervisor))
+    else:
+        console.print(_panel(supervisor))
+    await stopping.wait()
+    if not as_json:
+        tell_on_stderr("stopping; press Ctrl-C again to leave no time")
+    await supervisor.stop()
+    return 0
+
+
+def _facts(supervisor: Supervisor) -> dict[str, Any]:
+    settings = supervisor.settings
+    facts: dict[str, Any] = {
+        "url": f"http://{settings.http_host}:{supervisor.http_port}",
+        "nats_url": supervisor.nats_url if supervisor.server is not None else "PENSTOCK_NATS_URL",
+        "app": settings.app,
+        "functions": supervisor.functions,
+        "data_dir": str(settings.data_path),
+        "pid": os.getpid(),
+        "processes": {child.part.name: child.pid for child in supervisor.children},
+    }
+    if supervisor.key_is_new:
+        facts["api_key"] = supervisor.key
+    return facts
+
+
+def _panel(supervisor: Supervisor) -> Panel:
+    facts, settings = _facts(supervisor), supervisor.settings
+    found = facts["functions"]
+    shown = ", ".join(found[:FUNCTIONS_SHOWN_MAX]) or f"none in {settings.app}"
+    if len(found) > FUNCTIONS_SHOWN_MAX:
+        shown += f" and {len(found) - FUNCTIONS_SHOWN_MAX} more"
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("API", f"{facts['url']}  (documentation at {facts['url']}/schema)")
+    table.add_row("NATS", facts["nats_url"] + ("  (user trigger, password: the API key)" if supervisor.server else ""))
+    table.add_row("API key", _key_line(supervisor))
+    table.add_row("Functions", Text(shown))
+    lines = [Text(line, overflow="fold") for line in _next_lines(supervisor, facts["url"])]
+    lines += [Text(""), Text("Traces: start Jaeger, set these, start again", style="bold"), Text(f"  {JAEGER}")]
+    lines += [Text(f"  export {line}") for line in TRACING]
+    return Panel(Group(table, Text(""), Text("Next", style="bold"), *lines), title="Penstock runs", expand=False)
+
+
+def _key_line(supervisor: Supervisor) -> str:
+    if supervisor.settings.api_key:
+        return "from PENSTOCK_API_KEY"
+    path = key_path(supervisor.settings)
+    return f"{supervisor.key}  (shown once; kept in {path})" if supervisor.key_is_new else f"in {path}"
+
+
+def _next_lines(supervisor: Supervisor, url: str) -> list[str]:
+    settings = supervisor.settings
+    prefix = "".join(
+        f"{name}={value} "
+        for name, value, usual in (
+            ("PENSTOCK_URL", url, "http://127.0.0.1:8700"),
+            ("PENSTOCK_DATA_DIR", str(settings.data_path), str(Path(".penstock").resolve())),
+        )
+        if value != usual and (name != "PENSTOCK_DATA_DIR" or not settings.api_key)
+    )
+    function = "remind" if "remind" in supervisor.functions else (supervisor.functions or ["FUNCTION"])[0]
+    arguments = '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]' if function == "remind" else "[]"
+    key = "$PENSTOCK_API_KEY" if settings.api_key else f"$(cat {key_path(settings)})"
+    return [
+        f"  {prefix}penstock call {function} --args '{arguments}' --wait",
+        f"  {prefix}penstock executions list",
+        f'  curl -H "Authorization: Bearer {key}" {url}/v1/events -d \'{{"name": "hello.world", "data": {{"n": 1}}}}\'',
+    ]
