@@ -33,7 +33,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "idempotency_conflict": ErrorKind(409, "The key was used for something else", "Use a new key for a new request."),
     "unauthorized": ErrorKind(401, "No valid API key", "Send `Authorization: Bearer <key>`."),
     "forbidden": ErrorKind(403, "The key may not do this", "Use a key with the right to do it."),
-    "unavailable": ErrorKind(503, "Not available at the moment", "Try again; nothing was accepted."),
+    "unavailable": ErrorKind(503, "Not available at the moment", "Try again with the same idempotency key."),
     "internal": ErrorKind(500, "Something broke on our side", "See the log of the service."),
     # Errors of attempts.
     "user_error": ErrorKind(409, "The function raised an error", "See the stack; correct the function and rerun."),

@@ -27,7 +27,9 @@ BATCH_MIN = 32
 SINGLES_MAX = 32
 """Single appends under way at once; beyond it they wait, and so become a batch."""
 
-RESENDS_MAX = 3
+SENDS_MAX = 4
+RECONNECT_SECONDS = 0.5
+"""Pause before the next try while the connection is down."""
 
 ReadBack = Callable[[Append, str], Awaitable[int | None]]
 
@@ -151,23 +153,23 @@ class GroupCommit:
             raise
 
     async def _until_known(self, unit: _Unit) -> int:
-        for last_try in (*(False,) * RESENDS_MAX, True):
+        """Send again, with the same id and expectation, until it is stored or refused, or the tries are used up."""
+        trouble: Unavailable | None = None
+        for _ in range(SENDS_MAX):
             try:
-                ack = await self._send([unit])
-                return ack.seq
+                return (await self._send([unit])).seq
             except Conflict:
                 # Perhaps refused because our own earlier try was stored and only its answer was lost.
                 stored = await self._read_back(unit.entry, unit.fact_id)
                 if stored is None:
                     raise
                 return stored
-            except Unanswered:
-                stored = await self._read_back(unit.entry, unit.fact_id)
-                if stored is not None:
-                    return stored
-                if last_try:
-                    raise
-        raise Unavailable("unreachable")
+            except Unavailable as error:
+                trouble = error
+            if not isinstance(trouble, Unanswered):
+                await asyncio.sleep(RECONNECT_SECONDS)
+        assert trouble is not None
+        raise trouble
 
     # Batches.
 
