@@ -1,6 +1,7 @@
 """The command line. Only names live here; each command's module is imported when the command is used."""
 
 import importlib.metadata
+from collections.abc import Sequence
 
 import cyclopts
 
@@ -48,10 +49,10 @@ for _name, _help in _EXECUTIONS.items():
 functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
 
 
-def main() -> None:
-    """Entry point of the console script."""
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Entry point of the console script; without tokens, what the shell gave."""
     try:
-        app()
+        app(tokens)
     except Rejected as error:
         fail_with(error)
     except KeyboardInterrupt:

@@ -117,7 +117,7 @@ async def _runtime(stack: AsyncExitStack, settings: Settings, services: Sequence
     await operator.close()
     connections: dict[str, Connection] = {}
     for service in services:
-        for name in (service.name, *service.connections):
+        for name in dict.fromkeys((service.name, *service.connections)):
             connections[name] = await _connect(stack, settings, passwords, service.name, name)
     log = JetStreamLog(connections[_first(connections, LOG_USERS)], names)
     stack.push_async_callback(log.close)
