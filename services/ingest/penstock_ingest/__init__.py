@@ -1,0 +1,1 @@
+"""Ingest: the doors by which events and calls come in and become executions."""

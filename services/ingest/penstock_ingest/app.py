@@ -1,0 +1,49 @@
+"""The service: doors over HTTP and NATS, and the loop between EVENTS and the log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from penstock.jetstream.inbox import EventInbox, Hints
+from penstock.jetstream.objects import Payloads
+from penstock.jetstream.publisher import Publisher
+from penstock.jetstream.timers import JetStreamTimers
+from penstock.service.lifecycle import Routes, Runtime, Service
+from penstock_ingest.accept import Acceptor
+from penstock_ingest.control import ControlRoutes
+from penstock_ingest.drafts import Drafter
+from penstock_ingest.events import EventRoutes
+from penstock_ingest.executions import ExecutionRoutes
+from penstock_ingest.fan_out import FanOut
+from penstock_ingest.messages import Planner
+
+NAME = "ingest"
+DRAIN_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
+    """Start the fan-out and yield the routes; when left, messages under way are finished and the rest is given back."""
+    connection, names, clock = runtime.connections[NAME], runtime.names, runtime.clock
+    timers = JetStreamTimers(connection, names)
+    acceptor = Acceptor(runtime.log, Payloads(connection, names), timers, runtime.settings.trace_url)
+    drafter = Drafter(names.environment, runtime.registry, clock)
+    inbox = EventInbox(connection, names)
+    planner = Planner(names, runtime.registry, drafter, clock)
+    events = EventRoutes(names, Publisher(connection), clock)
+    executions = ExecutionRoutes(drafter, acceptor)
+    control = ControlRoutes(
+        names.environment, runtime.log, timers, drafter, acceptor, Hints(connection, names), clock, runtime.dice
+    )
+    runtime.checks["ingest.nats"] = lambda: connection.problem
+    runtime.checks["ingest.fan_out"] = lambda: inbox.problem
+    loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
+    try:
+        yield [*events.handlers(), *executions.handlers(), *control.handlers()]
+    finally:
+        await inbox.stop()
+        await asyncio.wait({loop}, timeout=DRAIN_SECONDS)
+        loop.cancel()
+
+
+service = Service(NAME, open_ingest, connections=(NAME,))
