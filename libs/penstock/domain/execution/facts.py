@@ -16,7 +16,7 @@ from msgspec import Raw
 if TYPE_CHECKING:
     OptionalRaw = Raw | None
 else:
-    # msgspec decodes no union with Raw: `Raw | None` would take JSON null only. Left out, the field is None all the same.
+    # msgspec decodes no union with Raw: `Raw | None` would take JSON null only. Left out, the field is still None.
     OptionalRaw = Raw
 
 

@@ -1,0 +1,187 @@
+"""Spans to OTLP/HTTP by the exporter of the OpenTelemetry SDK, in a thread of its own.
+
+The endpoint and all else come from the standard OTEL_* variables. Import this module only when `switch.is_on()`.
+A batch that the collector did not take is offered again with a growing pause; nothing more is read from the log
+meanwhile, so that memory stays bounded and the log keeps what has not been sent.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import structlog
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from penstock.telemetry import names as t
+from penstock.telemetry.spans import Part, SpanData
+
+logger = structlog.get_logger("penstock")
+
+BATCH_SPANS_MAX = 512
+BATCHES_QUEUED_MAX = 8
+PAUSE_SECONDS_FIRST = 0.25
+PAUSE_SECONDS_MAX = 15.0
+STOP_SECONDS = 1.5
+
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_KINDS: dict[Part, SpanKind] = {
+    "ingest": SpanKind.PRODUCER,
+    "scheduler": SpanKind.INTERNAL,
+    "runner": SpanKind.CONSUMER,
+}
+
+
+class _Resource(Resource):
+    """Equal to itself only: the encoder groups by the resource, whose own hash writes JSON for every span."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class _Scope(InstrumentationScope):
+    """The same for the instrumentation scope."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Converter:
+    """SpanData to the SDK's own span objects, with our ids and times."""
+
+    def __init__(self, environment: str) -> None:
+        self._scope = _Scope(t.SCOPE)
+        self._resources = {
+            part: _Resource(
+                Resource.create({t.SERVICE_NAME: f"penstock-{part}", t.ENVIRONMENT: environment}).attributes
+            )
+            for part in _KINDS
+        }
+
+    def convert(self, span: SpanData) -> ReadableSpan:
+        """The same span for the exporter."""
+        trace_id = int(span.trace_id, 16)
+        parent = None
+        if span.parent_id is not None:
+            parent = SpanContext(trace_id, int(span.parent_id, 16), is_remote=True, trace_flags=_SAMPLED)
+        return ReadableSpan(
+            name=span.name,
+            context=SpanContext(trace_id, int(span.span_id, 16), is_remote=False, trace_flags=_SAMPLED),
+            parent=parent,
+            resource=self._resources[span.part],
+            attributes=span.attributes,
+            events=_events(span),
+            links=tuple(_links(span)),
+            kind=_KINDS[span.part],
+            status=_status(span),
+            start_time=span.start * 1000,
+            end_time=span.end * 1000,
+            instrumentation_scope=self._scope,
+        )
+
+
+_UNSET = Status(StatusCode.UNSET)
+
+
+def _status(span: SpanData) -> Status:
+    if span.error is None:
+        return _UNSET
+    return Status(StatusCode.ERROR, span.error.message or span.error.code)
+
+
+def _events(span: SpanData) -> tuple[Event, ...]:
+    error = span.error
+    if error is None or span.part != "runner":
+        return ()
+    attributes: dict[str, str] = {t.EXCEPTION_TYPE: error.type or error.code, t.EXCEPTION_MESSAGE: error.message}
+    if error.stack:
+        attributes[t.EXCEPTION_STACKTRACE] = error.stack
+    return (Event(t.EXCEPTION, attributes=attributes, timestamp=span.end * 1000),)
+
+
+def _links(span: SpanData) -> Iterator[Link]:
+    for link in span.links:
+        context = SpanContext(int(link.trace_id, 16), int(link.span_id, 16), is_remote=True, trace_flags=_SAMPLED)
+        yield Link(context)
+
+
+class SpanExport:
+    """Sends batches in order. `send` returns once a batch has its place; `done` tells how far the collector has got."""
+
+    def __init__(self, environment: str) -> None:
+        # The exporter reports every failed try with a traceback; we say it once.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+        self._converter = Converter(environment)
+        self._exporter = OTLPSpanExporter()
+        self._queue: queue.Queue[tuple[Sequence[SpanData], int] | None] = queue.Queue()
+        self._room = asyncio.Semaphore(BATCHES_QUEUED_MAX)
+        self._loop = asyncio.get_running_loop()
+        self._stopping = threading.Event()
+        self.done = 0
+        """Position in the log up to which everything was taken by the collector."""
+        self.problem: str | None = None
+        # A daemon: a collector that answers nobody must not hold up the end of the process.
+        self._thread = threading.Thread(target=self._run, name="span-export", daemon=True)
+        self._thread.start()
+
+    async def send(self, spans: Sequence[SpanData], position: int) -> None:
+        """Queue spans; once they are taken, all spans up to `position` are. Waits while too many batches are queued."""
+        last = max(0, len(spans) - 1) // BATCH_SPANS_MAX * BATCH_SPANS_MAX
+        for start in range(0, last + 1, BATCH_SPANS_MAX):
+            await self._room.acquire()
+            # A position counts only once the last of its batches is taken.
+            self._queue.put((spans[start : start + BATCH_SPANS_MAX], position if start == last else 0))
+
+    async def close(self) -> None:
+        """Send what is queued if that is quick, and stop within STOP_SECONDS."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join, STOP_SECONDS / 2)
+        self._stopping.set()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        await asyncio.to_thread(self._thread.join, STOP_SECONDS / 2)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            item = self._queue.get()
+            if item is None:
+                return
+            spans, position = item
+            if spans and not self._offer([self._converter.convert(span) for span in spans]):
+                return
+            self.done = max(self.done, position)
+            self._tell(self._room.release)
+
+    def _offer(self, spans: Sequence[ReadableSpan]) -> bool:
+        """Until the collector takes them; False when the process stops first."""
+        pause = PAUSE_SECONDS_FIRST
+        while not self._stopping.is_set():
+            if self._exporter.export(spans) is SpanExportResult.SUCCESS:
+                if self.problem is not None:
+                    self.problem = None
+                    logger.warning("spans_resumed")
+                return True
+            if self.problem is None and not self._stopping.is_set():
+                self.problem = "the collector does not take spans; they are kept in the log and sent later"
+                logger.warning("spans_refused", retry_seconds=pause)
+            self._stopping.wait(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+        return False
+
+    def _tell(self, call: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more

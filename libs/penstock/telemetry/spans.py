@@ -1,0 +1,209 @@
+"""Spans from facts: pure, so that a crash loses none and the log can give them all again.
+
+A `Trail` remembers what is open in one execution; each fact closes some spans and opens others. Span ids are
+`ids.span_id` of the execution and the path in it: none for the execution itself, `enqueue`, `delay/<n>`, `queued/<n>`,
+`attempt/<number>`, `retry/<number>` and `attempt/<number>/step/<name>`, with <n> the number of the fact that began it.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, assert_never
+
+import msgspec
+
+from penstock.domain.execution import facts as f
+from penstock.domain.ids import span_id
+from penstock.ports import Recorded
+from penstock.telemetry import names as t
+
+Part = Literal["ingest", "scheduler", "runner"]
+"""The service that a span belongs to."""
+
+Value = str | int
+
+
+class SpanData(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One finished span. Ids are hex; times are microseconds since the epoch."""
+
+    name: str
+    part: Part
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    start: int
+    end: int
+    attributes: dict[str, Value]
+    error: f.ErrorInfo | None = None
+    links: list[f.Link] = []
+
+
+class Trail:
+    """What is open in one execution. `add` takes its facts in order and answers with the spans that each completes."""
+
+    __slots__ = ("_attempt", "_first", "_queued", "_root", "_started", "_waiting", "execution_id", "last")
+
+    def __init__(self, execution_id: str) -> None:
+        self.execution_id = execution_id
+        self.last = 0
+        """Number of the newest fact taken; one that comes again is passed over."""
+        self._first: f.Enqueued | None = None
+        self._root = span_id(execution_id)
+        self._queued: tuple[int, int] | None = None
+        """(number, time) of the run fact whose activation nobody has started."""
+        self._waiting: tuple[str, str, int] | None = None
+        """(`delay` or `retry`, its number, time) of the pause under way."""
+        self._started: f.Started | None = None
+        self._attempt = ""
+        """Span id of the attempt under way."""
+
+    def add(self, fact: f.AnyFact | f.Unknown) -> list[SpanData]:
+        """The spans that this fact completes. A history without its first fact gives none."""
+        if fact.n <= self.last:
+            return []
+        self.last = fact.n
+        if isinstance(fact, f.Enqueued):
+            return [self._begin(fact)]
+        if self._first is None:
+            return []
+        match fact:
+            case f.Started():
+                spans = self._dequeue(fact.at)
+                self._started = fact
+                self._attempt = span_id(self.execution_id, "attempt", str(fact.attempt))
+                return spans
+            case f.StepCompleted():
+                return [self._step(fact)]
+            case f.Due():
+                spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
+                self._queued = (fact.n, fact.at)
+                return spans
+            case f.RetryScheduled():
+                spans = self._stop(fact, fact.error)
+                self._waiting = ("retry", str(fact.attempt), fact.at)
+                return spans
+            case f.AttemptLost():
+                return self._stop(fact, f.ErrorInfo(code="runner_lost", message=f"{fact.runner}: {fact.reason}"))
+            case f.Rescheduled():
+                spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
+                self._waiting = ("delay", str(fact.n), fact.at)
+                return spans
+            case f.Succeeded():
+                return self._end(fact, "succeeded", None)
+            case f.Failed():
+                return self._end(fact, "failed", fact.error)
+            case f.Cancelled():
+                error = f.ErrorInfo(code="cancelled", message="The execution was cancelled.")
+                return self._end(fact, "cancelled", error)
+            case f.Discarded():
+                error = f.ErrorInfo(code="discarded", message="The execution was not started in time.")
+                return self._end(fact, "discarded", error)
+            case f.CancelRequested() | f.Unknown():
+                return []
+            case _:
+                assert_never(fact)
+
+    def _begin(self, fact: f.Enqueued) -> SpanData:
+        self._first = fact
+        if f.opens_activation(fact):
+            self._queued = (fact.n, fact.at)
+        elif fact.run_at is not None:
+            self._waiting = ("delay", str(fact.n), fact.at)
+        own: dict[str, Value] = {
+            t.MESSAGING_SYSTEM: "nats",
+            t.MESSAGING_OPERATION_NAME: "enqueue",
+            t.MESSAGING_OPERATION_TYPE: "send",
+        }
+        return self._span(t.ENQUEUE, "ingest", span_id(self.execution_id, "enqueue"), fact.at, fact.at, own)
+
+    def _dequeue(self, at: int) -> list[SpanData]:
+        """The time in the queue is over."""
+        if self._queued is None:
+            return []
+        (number, since), self._queued = self._queued, None
+        own = span_id(self.execution_id, "queued", str(number))
+        return [self._span(t.QUEUED, "scheduler", own, since, at, {t.ACTIVATION: number})]
+
+    def _resume(self, at: int) -> list[SpanData]:
+        """The delay or the backoff is over."""
+        if self._waiting is None:
+            return []
+        (kind, number, since), self._waiting = self._waiting, None
+        name = t.DELAY if kind == "delay" else t.RETRY_WAIT
+        return [self._span(name, "scheduler", span_id(self.execution_id, kind, number), since, at, {})]
+
+    def _stop(self, fact: f.AnyFact, error: f.ErrorInfo | None) -> list[SpanData]:
+        """The attempt under way is over."""
+        started = self._started
+        if started is None:
+            return []
+        self._started = None
+        own: dict[str, Value] = {
+            t.MESSAGING_SYSTEM: "nats",
+            t.MESSAGING_OPERATION_NAME: "process",
+            t.MESSAGING_OPERATION_TYPE: "process",
+            t.ATTEMPT_NUMBER: started.attempt,
+            t.ATTEMPT_OUTCOME: f.kind_of(fact),
+            t.RUNNER: started.runner,
+        }
+        if started.version:
+            own[t.FAAS_VERSION] = started.version
+        name = f"{t.ATTEMPT} {started.attempt}"
+        return [self._span(name, "runner", self._attempt, started.at, fact.at, own, error)]
+
+    def _step(self, fact: f.StepCompleted) -> SpanData:
+        own = span_id(self.execution_id, "attempt", str(fact.attempt), "step", fact.step)
+        attributes: dict[str, Value] = {t.STEP_NAME: fact.step, t.ATTEMPT_NUMBER: fact.attempt}
+        parent = span_id(self.execution_id, "attempt", str(fact.attempt))
+        return self._span(f"{t.STEP} {fact.step}", "runner", own, fact.started_at, fact.at, attributes, parent=parent)
+
+    def _end(self, fact: f.AnyFact, state: str, error: f.ErrorInfo | None) -> list[SpanData]:
+        first = self._first
+        assert first is not None
+        spans = [*self._dequeue(fact.at), *self._resume(fact.at), *self._stop(fact, error)]
+        own: dict[str, Value] = {
+            t.FAAS_INVOCATION_ID: self.execution_id,
+            t.FAAS_TRIGGER: "pubsub" if first.event_id is not None else "other",
+            t.EXECUTION_STATE: state,
+        }
+        optional = (
+            (t.MESSAGING_MESSAGE_ID, first.event_id),
+            (t.EXECUTION_PARENT, first.parent_id),
+            (t.EXECUTION_RERUN_OF, first.rerun_of),
+        )
+        own.update({name: value for name, value in optional if value is not None})
+        root = self._span(first.function, "ingest", self._root, first.at, fact.at, own, error, first.parent_span)
+        spans.append(msgspec.structs.replace(root, parent_id=first.parent_span, links=first.links))
+        return spans
+
+    def _span(
+        self,
+        name: str,
+        part: Part,
+        own: str,
+        start: int,
+        end: int,
+        attributes: dict[str, Value],
+        error: f.ErrorInfo | None = None,
+        parent: str | None = None,
+    ) -> SpanData:
+        first = self._first
+        assert first is not None
+        attributes[t.FAAS_NAME] = first.function
+        attributes[t.EXECUTION_ID] = self.execution_id
+        if error is not None:
+            attributes[t.ERROR_TYPE] = error.code
+        return SpanData(
+            name=name, part=part, trace_id=first.trace_id, span_id=own, parent_id=parent or self._root,
+            # Clocks of two machines may differ by more than a queue takes; no span ends before it starts.
+            start=start, end=max(start, end), attributes=attributes, error=error,
+        )  # fmt: skip
+
+
+def spans_of(history: Iterable[Recorded]) -> list[SpanData]:
+    """All finished spans of one execution, in the order in which its facts completed them."""
+    spans: list[SpanData] = []
+    trail: Trail | None = None
+    for recorded in history:
+        if trail is None:
+            trail = Trail(recorded.execution_id)
+        spans += trail.add(recorded.fact)
+    return spans
