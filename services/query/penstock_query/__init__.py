@@ -1,0 +1,1 @@
+"""The query service: projects the log into SQL and answers every read."""

@@ -1,0 +1,67 @@
+"""The query service: one projector and the routes that read its view."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from litestar.types import ControllerRouterHandler
+
+from penstock.jetstream.lines import LogLines
+from penstock.jetstream.objects import Payloads
+from penstock.service.lifecycle import Runtime, Service
+from penstock_query.database import create_schema, open_engine, schema_of, view_url
+from penstock_query.lock import projector_lock
+from penstock_query.progress import Progress
+from penstock_query.project import Projector
+from penstock_query.reads import Reads
+from penstock_query.routes.catalogue import catalogue_routes
+from penstock_query.routes.executions import execution_routes
+from penstock_query.routes.history import history_routes
+from penstock_query.store import Store
+from penstock_query.view import View
+
+NAME = "query"
+
+
+def routes_of(view: View) -> list[ControllerRouterHandler]:
+    """All routes of the service."""
+    return [*execution_routes(view), *history_routes(view), *catalogue_routes(view)]
+
+
+@asynccontextmanager
+async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRouterHandler]]:
+    """Open the view, start projecting, and answer with the routes."""
+    names, connection = runtime.names, runtime.connections[NAME]
+    url, schema = view_url(runtime.settings, names), schema_of(names)
+    await create_schema(url, schema)
+    writer, reader = open_engine(url, schema, writer=True), open_engine(url, schema, writer=False)
+    progress = Progress()
+    store = Store(writer, names.executions)
+    await store.prepare()
+    lock = projector_lock(url, schema)
+    projector = Projector(store, names, runtime.feed.subscribe, runtime.log, lock, progress)
+    view = View(
+        reads=Reads(reader),
+        progress=progress,
+        log=runtime.log,
+        objects=Payloads(connection, names),
+        lines=LogLines(connection, names),
+        trace_url=runtime.settings.trace_url,
+    )
+    runtime.checks["view"] = lambda: projector.problem
+    tasks = [
+        runtime.spawn(projector.run(), "projector"),
+        runtime.spawn(projector.watch(), "projector-watch"),
+        runtime.spawn(view.poll(projector.standing_by), "view-poll"),
+    ]
+    try:
+        yield routes_of(view)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await writer.dispose()
+        await reader.dispose()
+
+
+service = Service(NAME, open_query, connections=(NAME,))

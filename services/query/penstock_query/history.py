@@ -1,0 +1,114 @@
+"""What the stored facts of one execution tell: its arguments, attempts, steps and result. Pure."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec import Raw
+from msgspec.structs import replace
+
+from penstock.domain.execution import facts as f
+from penstock.ports import Recorded
+from penstock.wire.codec import encode_fact
+from penstock_query.shapes import AttemptShape, ErrorShape, FactShape, StepShape, error_shape, rfc3339
+
+
+class Value(NamedTuple):
+    """JSON, either at hand or in the object store under `reference`."""
+
+    json: bytes
+    reference: str | None
+
+
+def arguments_of(recorded: Sequence[Recorded]) -> Value | None:
+    """`{"args":[],"kwargs":{}}`, with `event` for an execution that an event started."""
+    for entry in recorded:
+        fact = entry.fact
+        if isinstance(fact, f.Enqueued):
+            event = b"" if fact.event is None else b',"event":' + bytes(fact.event)
+            json = b'{"args":' + bytes(fact.args) + b',"kwargs":' + bytes(fact.kwargs) + event + b"}"
+            return Value(json, fact.arguments_ref)
+    return None
+
+
+def result_of(recorded: Sequence[Recorded]) -> Value | None:
+    """The result, None if it did not succeed."""
+    for entry in reversed(recorded):
+        if isinstance(entry.fact, f.Succeeded):
+            return Value(bytes(entry.fact.result), entry.fact.result_ref)
+    return None
+
+
+def facts_of(recorded: Sequence[Recorded]) -> list[FactShape]:
+    """All facts, those of unknown kinds included."""
+    return [_fact_shape(entry) for entry in recorded]
+
+
+def _fact_shape(entry: Recorded) -> FactShape:
+    fact = entry.fact
+    raw = fact.raw if isinstance(fact, f.Unknown) else Raw(encode_fact(fact))
+    return FactShape(sequence=f"x:{entry.sequence}", n=fact.n, kind=f.kind_of(fact), at=rfc3339(fact.at), fact=raw)
+
+
+def steps_of(recorded: Sequence[Recorded]) -> list[StepShape]:
+    """The stored steps in the order in which they were completed."""
+    return [
+        StepShape(
+            step=fact.step,
+            attempt=fact.attempt,
+            started_at=rfc3339(fact.started_at),
+            finished_at=rfc3339(fact.at),
+            result=fact.result,
+            result_ref=fact.result_ref,
+        )
+        for entry in recorded
+        if isinstance(fact := entry.fact, f.StepCompleted)
+    ]
+
+
+def attempts_of(recorded: Sequence[Recorded]) -> list[AttemptShape]:
+    """The attempts in order. One that goes on after a wait stays the same attempt."""
+    attempts: dict[int, AttemptShape] = {}
+    for entry in recorded:
+        fact = entry.fact
+        if isinstance(fact, f.Started):
+            before = attempts.get(fact.attempt)
+            attempts[fact.attempt] = AttemptShape(
+                attempt=fact.attempt,
+                state="running",
+                started_at=before.started_at if before is not None else rfc3339(fact.at),
+                finished_at=None,
+                runner=fact.runner,
+                error=None,
+            )
+        elif attempts:
+            number, latest = next(reversed(attempts.items()))
+            attempts[number] = _after(latest, fact)
+    return list(attempts.values())
+
+
+def _after(attempt: AttemptShape, fact: f.AnyFact | f.Unknown) -> AttemptShape:
+    """The latest attempt after one more fact of its execution."""
+    if attempt.finished_at is not None:
+        # The poison guard's verdict belongs to the attempt that was lost last.
+        return replace(attempt, error=error_shape(fact.error)) if isinstance(fact, f.Failed) else attempt
+    match fact:
+        case f.Succeeded():
+            return _ended(attempt, fact, "succeeded", None)
+        case f.RetryScheduled() | f.Failed():
+            return _ended(attempt, fact, "failed", error_shape(fact.error))
+        case f.Cancelled():
+            return _ended(attempt, fact, "cancelled", None)
+        case f.AttemptLost() if fact.reason == "drained":
+            return _ended(attempt, fact, "handed_back", None)
+        case f.AttemptLost():
+            code = "crashed" if fact.reason == "crashed" else "runner_lost"
+            message = f"The runner {fact.runner} was lost ({fact.reason})."
+            return _ended(attempt, fact, "lost", ErrorShape(code=code, type="", message=message, stack=""))
+        case f.CancelRequested():
+            return replace(attempt, state="cancelling")
+        case _:
+            return attempt
+
+
+def _ended(attempt: AttemptShape, fact: f.Fact, state: str, error: ErrorShape | None) -> AttemptShape:
+    return replace(attempt, state=state, finished_at=rfc3339(fact.at), error=error)

@@ -1,0 +1,180 @@
+"""Every read of the view, one function each. Each sees one moment, and answers with the position of that moment."""
+
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from penstock.domain.execution.state import FINAL_STATES, Execution
+from penstock.domain.system import AnySystemFact, EventFannedOut, EventRejected, FunctionDeclared
+from penstock_query import tables as t
+from penstock_query.cursors import Cursor, Key, around
+from penstock_query.fold import indexable
+from penstock_query.queries import EventFilter, ExecutionFilter
+
+T = TypeVar("T")
+
+_execution = msgspec.json.Decoder(Execution).decode
+_fact = msgspec.json.Decoder(AnySystemFact).decode
+
+
+class Found(NamedTuple, Generic[T]):
+    """Rows of one page in list order, the cursors around them, and the position that they reflect."""
+
+    items: list[T]
+    next: Cursor | None
+    previous: Cursor | None
+    position: int
+
+
+class EventRow(NamedTuple):
+    fact: EventFannedOut | EventRejected
+    id: str
+    name: str
+    state: str
+    log_sequence: int
+
+
+class FunctionRow(NamedTuple):
+    fact: FunctionDeclared
+    sequence: int
+
+
+class Reads:
+    """The reading side of one view."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def position(self) -> int:
+        async with self._engine.connect() as connection:
+            return await _position(connection)
+
+    async def executions(self, wanted: ExecutionFilter, limit: int, cursor: Cursor | None) -> Found[Execution]:
+        """Executions that fit all filters, newest first."""
+        c = t.executions.c
+        query = select(c.created_sequence, c.body).where(*_execution_conditions(wanted))
+        rows, found = await self._page(query, c.created_sequence, limit, cursor, newest_first=True)
+        return found._replace(items=[_execution(row[1]) for row in rows])
+
+    async def execution(self, execution_id: str) -> tuple[Execution | None, int]:
+        """One execution, None if the view does not have it."""
+        async with self._engine.connect() as connection:
+            body = await connection.scalar(select(t.executions.c.body).where(t.executions.c.id == execution_id))
+            position = await _position(connection)
+        return (None if body is None else _execution(body)), position
+
+    async def events(self, wanted: EventFilter, limit: int, cursor: Cursor | None) -> Found[EventRow]:
+        """Events whose fan-out or rejection is in the log, the latest first."""
+        c = t.events.c
+        query = select(c.log_sequence, c.body, c.id, c.name, c.state).where(*_event_conditions(wanted))
+        rows, found = await self._page(query, c.log_sequence, limit, cursor, newest_first=True)
+        return found._replace(items=[_event_row(row) for row in rows])
+
+    async def event(self, event_id: str) -> tuple[EventRow | None, int]:
+        """One event; of several published under one id, the first."""
+        c = t.events.c
+        query = select(c.log_sequence, c.body, c.id, c.name, c.state).order_by(c.log_sequence).limit(1)
+        wanted = c.id == indexable(event_id)
+        if event_id.startswith("e:") and event_id[2:18].isdigit():
+            wanted = c.sequence == int(event_id[2:18])
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query.where(wanted))).first()
+            position = await _position(connection)
+        return (None if row is None else _event_row(row)), position
+
+    async def functions(self, limit: int, cursor: Cursor | None) -> Found[FunctionRow]:
+        """The declared functions by name."""
+        c = t.functions.c
+        query = select(c.name, c.body, c.sequence)
+        rows, found = await self._page(query, c.name, limit, cursor, newest_first=False)
+        return found._replace(items=[FunctionRow(_fact(row[1]), row[2]) for row in rows])
+
+    async def function(self, name: str) -> tuple[FunctionRow | None, int]:
+        """One declared function."""
+        c = t.functions.c
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(c.body, c.sequence).where(c.name == name))).first()
+            position = await _position(connection)
+        return (None if row is None else FunctionRow(_fact(row[0]), row[1])), position
+
+    async def event_positions(self, sequences: Sequence[int]) -> list[int]:
+        """Those of the positions in EVENTS that the view knows."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(t.events.c.sequence).where(t.events.c.sequence.in_(sequences)))
+            return [row[0] for row in rows]
+
+    async def final(self, ids: Sequence[str]) -> list[str]:
+        """Those of the executions that have ended."""
+        c = t.executions.c
+        finals = [state.value for state in FINAL_STATES]
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(c.id).where(c.id.in_(ids), c.state.in_(finals)))
+            return [row[0] for row in rows]
+
+    async def _page(
+        self, query: Select[Any], key: ColumnElement[Any], limit: int, cursor: Cursor | None, *, newest_first: bool
+    ) -> tuple[list[Any], Found[Any]]:
+        backwards = cursor is not None and cursor.backwards
+        descending = newest_first != backwards
+        if cursor is not None:
+            query = query.where(key < cursor.key if descending else key > cursor.key)
+        # One row more than wanted tells whether there is a further page.
+        query = query.order_by(key.desc() if descending else key.asc()).limit(limit + 1)
+        async with self._engine.connect() as connection:
+            rows = list((await connection.execute(query)).all())
+            position = await _position(connection)
+        more, rows = len(rows) > limit, rows[:limit]
+        if backwards:
+            rows.reverse()
+        keys: list[Key] = [row[0] for row in rows]
+        following, previous = around(keys, cursor, more)
+        return rows, Found([], following, previous, position)
+
+
+async def _position(connection: AsyncConnection) -> int:
+    return int(await connection.scalar(select(t.position.c.sequence)) or 0)
+
+
+def _event_row(row: Any) -> EventRow:
+    fact = _fact(row[1])
+    assert not isinstance(fact, FunctionDeclared)
+    return EventRow(fact, row[2], row[3], row[4], row[0])
+
+
+def _execution_conditions(wanted: ExecutionFilter) -> list[ColumnElement[bool]]:
+    c, m = t.executions.c, t.execution_metadata.c
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.states:
+        conditions.append(c.state.in_(wanted.states))
+    if wanted.functions:
+        conditions.append(c.function.in_(wanted.functions))
+    if wanted.event_id is not None:
+        conditions.append(c.event_id == indexable(wanted.event_id))
+    if wanted.parent_id is not None:
+        conditions.append(c.parent_id == wanted.parent_id)
+    if wanted.created_after is not None:
+        conditions.append(c.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        conditions.append(c.created_at < wanted.created_before)
+    for key, values in wanted.metadata:
+        fitting = select(m.execution).where(
+            m.key == indexable(key), m.value.in_([indexable(value) for value in values])
+        )
+        conditions.append(c.created_sequence.in_(fitting))
+    return conditions
+
+
+def _event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    c = t.events.c
+    states = set(wanted.states)
+    if "accepted" in states:
+        states = (states - {"accepted"}) | {"matched", "unmatched"}
+    conditions: list[ColumnElement[bool]] = []
+    if states:
+        conditions.append(c.state.in_(sorted(states)))
+    if wanted.names:
+        conditions.append(c.name.in_([indexable(name) for name in wanted.names]))
+    return conditions

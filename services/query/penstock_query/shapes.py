@@ -1,0 +1,241 @@
+"""The JSON that readers see, and how it is made from what the view and the log hold."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from penstock.domain import system as s
+from penstock.domain.execution.facts import ErrorInfo
+from penstock.domain.execution.state import Execution
+from penstock.domain.function.options import FunctionSpec
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(microseconds: int) -> str:
+    """UTC with Z and microseconds."""
+    instant = _EPOCH + timedelta(microseconds=microseconds)
+    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _instant(microseconds: int | None) -> str | None:
+    return None if microseconds is None else rfc3339(microseconds)
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list. `next` and `previous` are cursors or null; `sequence` is the position it reflects."""
+
+    data: list[T]
+    next: str | None
+    previous: str | None
+    sequence: str
+
+
+class ErrorShape(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong."""
+
+    code: str
+    type: str
+    message: str
+    stack: str
+
+
+class ExecutionShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution. Times are RFC 3339 in UTC; `sequence` is the position of its last fact."""
+
+    id: str
+    function: str
+    state: str
+    attempt: int
+    created_at: str
+    scheduled_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    updated_at: str
+    metadata: dict[str, str]
+    error: ErrorShape | None
+    trace_id: str
+    trace_url: str | UnsetType = UNSET
+    parent_id: str | None
+    root_id: str | None
+    event_id: str | None
+    rerun_of: str | None
+    version: str
+    sequence: str
+
+
+class AttemptShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One try. Its state is running, cancelling, succeeded, failed, cancelled, lost or handed_back."""
+
+    attempt: int
+    state: str
+    started_at: str
+    finished_at: str | None
+    runner: str
+    error: ErrorShape | None
+
+
+class StepShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored step. A large result is null here and has `result_ref`, its name in the object store."""
+
+    step: str
+    attempt: int
+    started_at: str
+    finished_at: str
+    result: Raw
+    result_ref: str | None
+
+
+class FactShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact as it is stored; `fact` is the whole of it."""
+
+    sequence: str
+    n: int
+    kind: str
+    at: str
+    fact: Raw
+
+
+class LineShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One line that user code wrote: `stream` is stdout, stderr or logging."""
+
+    at: str
+    attempt: int
+    stream: str
+    level: str
+    text: str
+
+
+class FunctionShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One declared function with its options as the runner declared them. Times are seconds, memory is bytes."""
+
+    name: str
+    description: str
+    version: str
+    on: list[str]
+    when: str | None
+    retries: int
+    backoff: dict[str, Any]
+    timeout: float | None
+    memory: int | None
+    concurrency: int | None
+    parameters: dict[str, object]
+    declared_at: str
+    runner: str
+    sequence: str
+
+
+class StartedExecution(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution that an event started."""
+
+    function: str
+    id: str
+
+
+class RefusedFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that matched an event and could not be started, with the reason."""
+
+    function: str
+    code: str
+    detail: str
+
+
+class EventShape(msgspec.Struct, frozen=True, kw_only=True):
+    """One event: matched, unmatched or rejected. `code`, `detail` and `excerpt` are those of a rejected one."""
+
+    id: str
+    name: str
+    state: str
+    source: str | None
+    external_id: str | None
+    received_at: str
+    handled_at: str
+    executions: list[StartedExecution]
+    refused: list[RefusedFunction]
+    code: str | None
+    detail: str | None
+    excerpt: str | None
+    trace_id: str | None
+    event_sequence: str
+    sequence: str
+
+
+def error_shape(error: ErrorInfo | None) -> ErrorShape | None:
+    if error is None:
+        return None
+    return ErrorShape(code=error.code, type=error.type, message=error.message, stack=error.stack)
+
+
+def execution_shape(state: Execution, trace_url: str) -> ExecutionShape:
+    """`trace_url` is the viewer's address with {trace_id} in it, or empty."""
+    return ExecutionShape(
+        id=state.id,
+        function=state.function,
+        state=state.state.value,
+        attempt=state.attempt,
+        created_at=rfc3339(state.created_at),
+        scheduled_at=_instant(state.scheduled_at),
+        started_at=_instant(state.started_at),
+        finished_at=_instant(state.finished_at),
+        updated_at=rfc3339(state.updated_at),
+        metadata=state.metadata,
+        error=error_shape(state.error),
+        trace_id=state.trace_id,
+        trace_url=trace_url.replace("{trace_id}", state.trace_id) if trace_url else UNSET,
+        parent_id=state.parent_id,
+        root_id=state.root_id,
+        event_id=state.event_id,
+        rerun_of=state.rerun_of,
+        version=state.version,
+        sequence=f"x:{state.sequence}",
+    )
+
+
+def function_shape(fact: s.FunctionDeclared, sequence: int) -> FunctionShape:
+    spec: FunctionSpec = fact.spec
+    policy = msgspec.to_builtins(spec.policy)
+    defaults = {name: getattr(spec.policy, name) for name in spec.policy.__struct_fields__ if name != "retries"}
+    return FunctionShape(
+        name=spec.name,
+        description=spec.description,
+        version=spec.version,
+        on=spec.on,
+        when=spec.when,
+        retries=spec.policy.retries,
+        backoff={**defaults, **{name: value for name, value in policy.items() if name != "retries"}},
+        timeout=spec.timeout,
+        memory=spec.memory,
+        concurrency=spec.concurrency,
+        parameters=spec.parameters,
+        declared_at=rfc3339(fact.at),
+        runner=fact.runner,
+        sequence=f"x:{sequence}",
+    )
+
+
+def event_shape(
+    fact: s.EventFannedOut | s.EventRejected, event_id: str, name: str, state: str, log_sequence: int
+) -> EventShape:
+    fanned = fact if isinstance(fact, s.EventFannedOut) else None
+    rejected = fact if isinstance(fact, s.EventRejected) else None
+    return EventShape(
+        id=event_id,
+        name=name,
+        state=state,
+        source=fanned.source or None if fanned else None,
+        external_id=fanned.external_id or None if fanned else None,
+        received_at=rfc3339(fact.received_at or fact.at),
+        handled_at=rfc3339(fact.at),
+        executions=[StartedExecution(function=f, id=i) for f, i in fanned.executions] if fanned else [],
+        refused=[RefusedFunction(function=f, code=c, detail=d) for f, c, d in fanned.refused] if fanned else [],
+        code=rejected.code if rejected else None,
+        detail=rejected.detail if rejected else None,
+        excerpt=rejected.excerpt if rejected else None,
+        trace_id=fanned.trace_id if fanned else None,
+        event_sequence=f"e:{fact.sequence}",
+        sequence=f"x:{log_sequence}",
+    )
