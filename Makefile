@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 APP ?=
 ARGS ?=
 
-.PHONY: help run setup test check format lock clean
+.PHONY: help run setup test check bench format lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 18
@@ -25,6 +25,9 @@ check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/architecture
+
+bench: $(VENV)/.for-developing ## Measure throughput, latency, CPU and memory beside the raw bound.
+	@exec $(BIN)/penstock bench $(ARGS)
 
 format: $(VENV)/.for-developing ## Let ruff put imports and lines in order.
 	$(BIN)/ruff check --fix .
