@@ -45,7 +45,7 @@ class Meta(msgspec.Struct, frozen=True):
     chunks: int = 0
     digest: str = ""
     mtime: str = ""
-    options: dict[str, Any] = {"max_chunk_size": CHUNK_BYTES}
+    options: dict[str, Any] = msgspec.field(default_factory=lambda: {"max_chunk_size": CHUNK_BYTES})
     deleted: bool = False
 
 
