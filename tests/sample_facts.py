@@ -34,4 +34,6 @@ def due(n: int = 2) -> Due:
 
 
 def entry(execution_id: str, *facts: AnyFact, expected: int = 0) -> Append:
-    return Append(execution_id=execution_id, function=FUNCTION, facts=facts or [enqueued(execution_id)], expected=expected)
+    return Append(
+        execution_id=execution_id, function=FUNCTION, facts=facts or [enqueued(execution_id)], expected=expected
+    )

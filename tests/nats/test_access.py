@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import nats
 import pytest
-from eventually import eventually
 from nats.aio.client import Client
-from sample_facts import entry, new_id
 
+import nats
+from eventually import eventually
 from penstock.jetstream.access import OPERATOR, PASSWORDS_FILE, SERVICES, USERS, authorization, passwords, permissions
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
@@ -21,6 +20,7 @@ from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.server import EmbeddedServer
 from penstock.ports import Unavailable
 from penstock.wire.names import Names
+from sample_facts import entry, new_id
 
 NAMES = Names()
 KEY = "pk_test-key"
@@ -153,7 +153,16 @@ async def test_trigger_may_not_publish_anything_else(guarded: EmbeddedServer, su
 
 @pytest.mark.parametrize(
     "subject",
-    [">", "penstock.>", f"{NAMES.root}.events.>", f"{NAMES.root}.x.>", "_INBOX_runner.>", "_INBOX_query.>", "$JS.>", "$KV.>"],
+    [
+        ">",
+        "penstock.>",
+        f"{NAMES.root}.events.>",
+        f"{NAMES.root}.x.>",
+        "_INBOX_runner.>",
+        "_INBOX_query.>",
+        "$JS.>",
+        "$KV.>",
+    ],
 )
 async def test_trigger_may_not_listen_to_anything_else(guarded: EmbeddedServer, subject: str) -> None:
     """Not to events of others, not to the log, not to the answers that services get."""

@@ -5,8 +5,8 @@ import uuid
 
 import msgspec
 import pytest
-from eventually import eventually
 
+from eventually import eventually
 from penstock.jetstream.api import request
 from penstock.jetstream.binary import check_version
 from penstock.jetstream.connect import Connection
@@ -94,7 +94,11 @@ async def test_schedules_cannot_be_had_with_discard_new(connection: Connection, 
 
 async def test_a_stream_takes_no_more_consumers_than_its_limit(connection: Connection, environment: Names) -> None:
     """Beyond it the server refuses with error 10026, and nothing that exists is harmed."""
-    limited = {"name": f"LIMITED-{environment.environment}", "subjects": [f"{environment.root}.limited"], "max_consumers": 2}
+    limited = {
+        "name": f"LIMITED-{environment.environment}",
+        "subjects": [f"{environment.root}.limited"],
+        "max_consumers": 2,
+    }
     await request(connection, f"$JS.API.STREAM.CREATE.{limited['name']}", limited)
     answers = [
         await connection.nc.request(
@@ -113,7 +117,12 @@ async def test_the_log_never_lets_go_of_a_fact_by_itself(connection: Connection,
     """No limit by count, size, age or subject; full means refused, not dropped."""
     info = await request(connection, f"$JS.API.STREAM.INFO.{environment.executions}")
     config = info["config"]
-    assert (config["max_msgs"], config["max_bytes"], config["max_age"], config["max_msgs_per_subject"]) == (-1, -1, 0, -1)
+    assert (config["max_msgs"], config["max_bytes"], config["max_age"], config["max_msgs_per_subject"]) == (
+        -1,
+        -1,
+        0,
+        -1,
+    )
     assert config["discard"] == "new"
 
 

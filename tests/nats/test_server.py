@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from eventually import eventually
 
+from eventually import eventually
 from penstock.jetstream.binary import find_server
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.provision import provision
@@ -131,7 +131,7 @@ async def test_it_dies_with_its_parent_and_the_next_start_succeeds(tmp_path: Pat
     await parent.wait()
     after = EmbeddedServer(tmp_path, 0)
     await after.start()
-    with pytest.raises(OSError, match="refused|failed"):
+    with pytest.raises(OSError, match=r"refused|failed"):
         await asyncio.open_connection("127.0.0.1", port)
     await after.stop()
 
