@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock.telemetry": ("opentelemetry", "msgspec", "structlog", "penstock.telemetry", *CORE),
     "penstock.service": ("litestar", "uvicorn", "msgspec", "structlog", *CORE, *KIT),
     "penstock.cli": (
-        *("cyclopts", "rich", "httpx2", "msgspec", "structlog", "uvloop", "penstock.cli", "penstock.bench", *CORE, *KIT),
+        *("cyclopts", "rich", "httpx2", "msgspec", "structlog", "uvloop"),
+        *("penstock.cli", "penstock.bench", *CORE, *KIT),
     ),
     "penstock.bench": ("nats", "msgspec", "httpx2", "rich", "structlog", "penstock", "uvloop"),
     "penstock.testing": ("msgspec", "penstock.testing", "penstock.functions", *CORE),
@@ -31,7 +32,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock_ingest": (*SERVICE, "litestar", "cel", "jsonschema_rs", "uuid_utils", "penstock_ingest"),
     "penstock_scheduler": (*SERVICE, "uuid_utils", "penstock_scheduler"),
     "penstock_runner": (
-        *(*SERVICE, "uvloop", "uuid_utils", "penstock_runner", "penstock", "penstock.functions", "penstock.client", "opentelemetry"),
+        *(*SERVICE, "uvloop", "uuid_utils", "opentelemetry"),
+        *("penstock_runner", "penstock", "penstock.functions", "penstock.client"),
     ),
     "penstock_notifier": (*SERVICE, "litestar", "penstock_notifier"),
     "penstock_query": (*SERVICE, "litestar", "sqlalchemy", "penstock_query"),

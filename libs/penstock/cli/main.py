@@ -30,7 +30,6 @@ _COMMANDS = {
     "call": "Start one execution of a function.",
     "config": "Explain every setting.",
     "doctor": "Check this installation and say what to do.",
-    "bench": "Measure this machine, product and raw bound in one run.",
     "rebuild": "Rebuild the view from the log and prove that it is equal.",
     "bench": "Measure this machine, beside the raw bound.",
 }

@@ -1,7 +1,6 @@
 """One process with some services in it: opens what they need, then them, and closes all in the reverse order."""
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -11,14 +10,14 @@ from typing import Any
 
 from litestar.types import ControllerRouterHandler
 
-from penstock.jetstream.access import OPERATOR, PASSWORDS_FILE
+from penstock.jetstream.access import OPERATOR
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.provision import provision
 from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.registry import FunctionRegistry
-from penstock.jetstream.server import HOST
+from penstock.service.access import open_connection, read_passwords
 from penstock.service.http import HttpApp
 from penstock.service.keys import find_key
 from penstock.service.lifecycle import Runtime, Service, opened
@@ -111,14 +110,14 @@ class _Stop:
 
 async def _runtime(stack: AsyncExitStack, settings: Settings, services: Sequence[Service]) -> Runtime:
     names = Names(settings.env)
-    passwords = _passwords(settings)
-    operator = await _connect(stack, settings, passwords, OPERATOR, OPERATOR)
+    passwords = read_passwords(settings)
+    operator = await open_connection(stack, settings, passwords, OPERATOR, OPERATOR)
     await provision(operator, names, settings.nats_replicas)
     await operator.close()
     connections: dict[str, Connection] = {}
     for service in services:
         for name in dict.fromkeys((service.name, *service.connections)):
-            connections[name] = await _connect(stack, settings, passwords, service.name, name)
+            connections[name] = await open_connection(stack, settings, passwords, service.name, name)
     log = JetStreamLog(connections[_first(connections, LOG_USERS)], names)
     stack.push_async_callback(log.close)
     registry = await _registry(stack, connections, names, log)
@@ -144,34 +143,6 @@ async def _registry(
     stack.push_async_callback(registry.close)
     await registry.open()
     return registry
-
-
-async def _connect(
-    stack: AsyncExitStack, settings: Settings, passwords: Mapping[str, str], user: str, name: str
-) -> Connection:
-    connection = Connection(name)
-    if settings.nats_url:
-        await connection.open(settings.nats_url, credentials=settings.nats_credentials or None)
-    else:
-        url = f"nats://{HOST}:{settings.nats_port}"
-        await connection.open(url, user=user, password=passwords[user])
-    stack.push_async_callback(connection.close)
-    return connection
-
-
-def _passwords(settings: Settings) -> dict[str, str]:
-    """User -> password on the embedded server; empty for an external one."""
-    if settings.nats_url:
-        return {}
-    try:
-        known: dict[str, str] = json.loads((settings.data_path / PASSWORDS_FILE).read_bytes())
-    except FileNotFoundError:
-        raise StartRefused(
-            "no_server",
-            f"No NATS server has been started in {settings.data_path}.",
-            "Start `penstock up` there, or set PENSTOCK_NATS_URL to a server of your own.",
-        ) from None
-    return known
 
 
 def _first(connections: Mapping[str, Connection], preferred: Sequence[str]) -> str:
