@@ -61,6 +61,8 @@ def fail(code: str, sentence: str, hint: str | None = None, *, as_json: bool = F
     """Say what went wrong and what to do, on stderr, and leave with exit code 1."""
     kind = CATALOGUE.get(code)
     advice = hint if hint is not None else (kind.hint if kind else "")
+    if advice in sentence:
+        advice = ""
     if as_json:
         problem = {"code": code, "detail": sentence, "hint": advice}
         sys.stderr.write(msgspec.json.encode(problem).decode() + "\n")

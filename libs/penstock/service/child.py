@@ -80,6 +80,9 @@ class Child:
         if "code" in message:
             raise StartRefused(message["code"], message["detail"], message["remedy"])
         self.report = message
+        if message.get("http_port"):
+            # A port taken at random is kept when the process starts again.
+            self._environment = {**self._environment, "PENSTOCK_HTTP_PORT": str(message["http_port"])}
 
     async def start_again(self) -> None:
         """A new process instead of one that ended, up to its being ready. Raises StartRefused."""
