@@ -66,7 +66,9 @@ class Client:
     def function(self, name: str) -> NamedFunction:
         return NamedFunction(self, name, CallOptions())
 
-    async def enqueue(self, name: str, /, *args: Any, options: dict[str, Any] | None = None, **kwargs: Any) -> Execution:
+    async def enqueue(
+        self, name: str, /, *args: Any, options: dict[str, Any] | None = None, **kwargs: Any
+    ) -> Execution:
         """Make an execution of the named function. A parameter called `options` goes through `function(name).enqueue`."""
         return await self.send(name, *arguments(args, kwargs), call_options(options or {}))
 
@@ -98,7 +100,9 @@ class Client:
             left = POLL_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
             wait = min(left, POLL_SECONDS, wait_seconds_max)
             headers = {"Prefer": f"wait={wait:.3f}".rstrip("0").rstrip(".")} if wait >= 0.001 else {}
-            response = await self._request("GET", f"/v1/executions/{execution_id}/result", headers=headers, patience=wait)
+            response = await self._request(
+                "GET", f"/v1/executions/{execution_id}/result", headers=headers, patience=wait
+            )
             if response.status_code == 200:
                 return msgspec.json.decode(response.content)
             if response.status_code == 409:
@@ -130,7 +134,12 @@ class Client:
         return msgspec.json.decode(response.content, type=dict[str, Any]) if response.content else {}
 
     async def _request(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, patience: float = 0
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        patience: float = 0,
     ) -> httpx2.Response:
         sent = {**self._headers, **(headers or {})}
         if body is not None:

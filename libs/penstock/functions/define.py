@@ -111,7 +111,11 @@ class App:
 
     def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Function[..., Any]:
         where = getattr(function, "__name__", repr(function))
-        if not inspect.isroutine(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if (
+            not inspect.isroutine(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
             raise Rejected("invalid_option", f"{where} is no plain function or coroutine function.")
         check_names(options, FUNCTION_OPTIONS, f"Function {where}")
         check_types(options, where)

@@ -121,7 +121,9 @@ class Parameters:
             ]  # fmt: skip
         if wrong:
             what = "; ".join(f"{pointer[1:].replace('/', ' ')}: {detail}" for pointer, detail in wrong[:5])
-            raise Rejected("invalid_arguments", f"{self.function} does not take these arguments: {what}.", pointers=wrong)
+            raise Rejected(
+                "invalid_arguments", f"{self.function} does not take these arguments: {what}.", pointers=wrong
+            )
         return rest, values
 
     def _rest_args(self, surplus: list[Any], wrong: Pointers) -> list[Any]:
@@ -139,8 +141,14 @@ class Parameters:
             values[self.context] = context
         if self.event is not None:
             if event is None and self.event_required:
-                raise Rejected("invalid_arguments", f"{self.function} needs an event; publish one instead of calling it.")
+                raise Rejected(
+                    "invalid_arguments", f"{self.function} needs an event; publish one instead of calling it."
+                )
             values[self.event] = event
+        return self.arrange(rest, values)
+
+    def arrange(self, rest: list[Any], values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Named values as the call wants them: by keyword, or by position where the function insists."""
         if not self._by_position:
             return [], values
         args: list[Any] = []

@@ -80,7 +80,9 @@ def _plain_object(value: Any, path: str, depth: int) -> Any:
         if isinstance(value, base):
             return _plain(convert(value), path, depth)
     if isinstance(value, bytes | bytearray | memoryview):
-        raise ResultNotSerialisable(f"{path} is {type(value).__name__}; encode it as text, or store it and return where.")
+        raise ResultNotSerialisable(
+            f"{path} is {type(value).__name__}; encode it as text, or store it and return where."
+        )
     if isinstance(value, set | frozenset):
         raise ResultNotSerialisable(f"{path} is a {type(value).__name__}, which has no order; return a sorted list.")
     raise ResultNotSerialisable(

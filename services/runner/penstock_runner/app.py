@@ -1,0 +1,118 @@
+"""The runner service: worker processes, announced functions, loops that take work, and an orderly end."""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from penstock.domain.function.options import FunctionSpec
+from penstock.jetstream.connect import Connection
+from penstock.jetstream.hints import HintInbox
+from penstock.jetstream.leases import LeaseTable
+from penstock.jetstream.objects import Payloads
+from penstock.jetstream.publisher import Publisher
+from penstock.jetstream.timers import JetStreamTimers
+from penstock.jetstream.work import ACK_PENDING_MAX, JetStreamWork
+from penstock.ports import Unavailable
+from penstock.service.lifecycle import Routes, Runtime, Service
+from penstock_runner.announce import announce
+from penstock_runner.execute import Executor
+from penstock_runner.heartbeat import Heartbeat
+from penstock_runner.lines import LineShipper
+from penstock_runner.requests import Requests
+from penstock_runner.work import FunctionWork
+from penstock_runner.workers.environment import worker_environment
+from penstock_runner.workers.pool import Pool
+
+NAME = "runner"
+logger = structlog.get_logger("penstock")
+
+
+class Runner:
+    """The parts of one runner, put together."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings, names = runtime.settings, runtime.names
+        connection: Connection = runtime.connections[NAME]
+        self.id = new_runner_id()
+        self._runtime = runtime
+        self._connection = connection
+        self._leases = LeaseTable(connection, names)
+        timers, payloads = JetStreamTimers(connection, names), Payloads(connection, names)
+        self._pool = Pool(
+            settings.app, settings.async_processes, settings.sync_processes, worker_environment(settings.worker_env)
+        )
+        self._shipper = LineShipper(Publisher(connection), names)
+        requests = Requests(
+            names.environment, runtime.log, runtime.registry, timers, payloads, runtime.clock, runtime.dice
+        )
+        self._executor = Executor(
+            self.id, runtime.log, timers, self._leases, payloads, self._pool, self._shipper, requests, runtime.clock,
+            runtime.dice,
+        )  # fmt: skip
+        self._hints = HintInbox(connection, names, self._executor.look_again)
+        self._works: list[FunctionWork] = []
+        self._loops: list[asyncio.Task[None]] = []
+        self._takers: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Start worker processes, announce the functions, and take work. Raises Rejected or Unavailable."""
+        spawn = self._runtime.spawn
+        specs = await self._pool.open()
+        await self._leases.renew(self.id)
+        await self._hints.open(self.id)
+        await announce(self._runtime.registry, specs, self.id)
+        self._runtime.functions.extend(spec.name for spec in specs)
+        self._runtime.checks["runner.workers"] = lambda: self._pool.problem
+        self._runtime.checks["runner.nats"] = lambda: self._connection.problem
+        self._loops.append(spawn(Heartbeat(self._executor, self._leases).run(), "heartbeat"))
+        self._loops.append(spawn(self._shipper.run(), "log-lines"))
+        for spec in specs:
+            work = FunctionWork(spec, self._source(spec), self._pool.slots(spec), self._executor)
+            self._works.append(work)
+            self._takers.append(spawn(work.run(), f"work-{spec.name}"))
+
+    async def close(self) -> None:
+        """Take no more, finish or hand back, and leave nothing behind."""
+        # Set first: what is taken from now on goes straight back.
+        self._executor.is_draining = True
+        await asyncio.gather(*(work.stop() for work in self._works), return_exceptions=True)
+        await self._executor.drain(self._runtime.settings.grace)
+        await self._pool.close()
+        for task in (*self._takers, *self._loops):
+            task.cancel()
+        await self._shipper.flush()
+        with suppress(Unavailable):
+            await self._leases.release(self.id)
+
+    def _source(self, spec: FunctionSpec) -> JetStreamWork:
+        limit = spec.concurrency if spec.concurrency is not None else ACK_PENDING_MAX
+        return JetStreamWork(self._connection, self._runtime.names, spec.name, max_ack_pending=limit)
+
+
+def new_runner_id() -> str:
+    """Unique to this start of the process, and a token of a subject: a restarted runner is another one."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())[:24]
+    return f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+@asynccontextmanager
+async def open_runner(runtime: Runtime) -> AsyncIterator[Routes]:
+    """Run functions until left; then drain. Without an app there is nothing to run."""
+    if not runtime.settings.app:
+        logger.warning("no_app", hint="Set PENSTOCK_APP to module:attribute, such as shop:app.")
+        yield []
+        return
+    runner = Runner(runtime)
+    try:
+        await runner.open()
+        yield []
+    finally:
+        await runner.close()
+
+
+service = Service(NAME, open_runner, connections=(NAME,))

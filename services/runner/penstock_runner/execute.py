@@ -1,0 +1,280 @@
+"""From a runnable item to its acknowledgement: start, run in a worker process, record the outcome, ack last."""
+
+import asyncio
+import itertools
+import os
+from contextlib import suppress
+
+import msgspec
+import structlog
+from msgspec import Raw
+
+from penstock.domain.errors import Rejected
+from penstock.domain.execution.commands import LoseAttempt, Start
+from penstock.domain.execution.evolve import evolve
+from penstock.domain.execution.facts import Enqueued, RetryScheduled, Started
+from penstock.domain.execution.state import Execution, State
+from penstock.domain.function.options import FunctionSpec
+from penstock.domain.limits import payload_inline_bytes_max
+from penstock.handle import fold_recorded, handle
+from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
+from penstock.ports import Clock, Dice, ExecutionLog, Item, Leases, Timers, Unavailable
+from penstock.wire.codec import decode_fact
+from penstock_runner.activity import Activity
+from penstock_runner.lines import Capture, LineShipper
+from penstock_runner.outcome import CLOSED, command_of
+from penstock_runner.requests import RETRY_WAIT, START_WAIT, Requests
+from penstock_runner.workers.assignment import Assignment, Ending, Killed
+from penstock_runner.workers.messages import Raised, Returned, Run
+from penstock_runner.workers.pool import Pool
+
+logger = structlog.get_logger("penstock")
+
+OWNED_RETRY_SECONDS = 5.0
+"""How long an item is put aside whose activation another living runner has."""
+_numbers = itertools.count(1)
+
+
+class _StoredArguments(msgspec.Struct):
+    args: Raw = Raw(b"[]")
+    kwargs: Raw = Raw(b"{}")
+
+
+class Executor:
+    """All activations of this runner. `active` holds them by execution id."""
+
+    def __init__(
+        self,
+        runner: str,
+        log: ExecutionLog,
+        timers: Timers,
+        leases: Leases,
+        payloads: Payloads,
+        pool: Pool,
+        shipper: LineShipper,
+        requests: Requests,
+        clock: Clock,
+        dice: Dice,
+    ) -> None:
+        self.runner = runner
+        self.active: dict[str, Activity] = {}
+        self.is_draining = False
+        self._log = log
+        self._timers = timers
+        self._leases = leases
+        self._payloads = payloads
+        self._pool = pool
+        self._shipper = shipper
+        self._requests = requests
+        self._clock = clock
+        self._dice = dice
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, item: Item, spec: FunctionSpec) -> None:
+        """Work on the item, in a task of its own."""
+        task = self._loop.create_task(self._process(item, spec))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, grace: float) -> None:
+        """Give back what has not started, let the rest finish for `grace` seconds, then hand it back too."""
+        self.is_draining = True
+        for activity in list(self.active.values()):
+            if activity.activation == 0 and activity.task is not None:
+                activity.task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=grace)
+        for activity in list(self.active.values()):
+            if activity.assignment is not None:
+                self._pool.stop(activity.assignment, Killed("drained"), force=not activity.spec.is_async)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=5.0)
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def look_again(self, execution_id: str) -> None:
+        """Read what others wrote about an execution that runs here: a cancel request, or that it is ours no longer."""
+        activity = self.active.get(execution_id)
+        if activity is None or activity.assignment is None:
+            return
+        state = fold_recorded(await self._log.read(execution_id, activity.item.function))
+        if state is None or self.active.get(execution_id) is not activity:
+            return
+        activity.learn(state)
+        self._obey(activity)
+
+    def _obey(self, activity: Activity) -> None:
+        """Stop user code if the state says so."""
+        assignment, state = activity.assignment, activity.state
+        if assignment is None:
+            return
+        if state.activation != activity.activation or state.owner != self.runner:
+            self._pool.stop(assignment, Killed(CLOSED), force=not activity.spec.is_async)
+        elif state.state is State.CANCELLING and (assignment.verdict is None or state.cancel_forced):
+            self._pool.stop(assignment, Killed("cancelled"), force=state.cancel_forced)
+
+    async def _process(self, item: Item, spec: FunctionSpec) -> None:
+        present = self.active.get(item.execution_id)
+        if present is not None:
+            if present.item.sequence != item.sequence:
+                # A newer activation: somebody took us for lost. Ours is over; this one waits until it has gone.
+                await self.look_again(item.execution_id)
+                await item.give_back(1.0)
+            return
+        activity = Activity(item, spec, self._loop.time())
+        activity.task = asyncio.current_task()
+        self.active[item.execution_id] = activity
+        try:
+            await self._carry_through(activity)
+        except Unavailable as error:
+            logger.warning("log_unavailable", execution=item.execution_id, error=str(error))
+            await item.give_back(1.0)
+        except asyncio.CancelledError:
+            await item.give_back()
+        except Exception:
+            # A mistake of ours must not hold back the others; the item comes again.
+            logger.exception("execution_stuck", execution=item.execution_id, function=item.function)
+            await item.give_back(OWNED_RETRY_SECONDS)
+        finally:
+            del self.active[item.execution_id]
+
+    async def _carry_through(self, activity: Activity) -> None:
+        slots = self._pool.slots(activity.spec)
+        await slots.take()
+        try:
+            if self.is_draining:
+                await activity.item.give_back()
+                return
+            if not await self._start(activity):
+                return
+            ending = await self._run(activity)
+        finally:
+            slots.give_back()
+        await self._record(activity, ending)
+        await activity.item.ack()
+
+    # Start.
+    async def _start(self, activity: Activity) -> bool:
+        """Make the activation ours. False when there is nothing to run, and the item is settled."""
+        item = activity.item
+        fact = decode_fact(item.data)
+        state: Execution | None
+        if item.deliveries == 1 and isinstance(fact, Enqueued):
+            # Fresh work needs no read: this fact is its whole history, or the append below is refused.
+            activity.first = fact
+            state = evolve(None, item.execution_id, fact, item.sequence)
+        else:
+            recorded = await self._log.read(item.execution_id, item.function)
+            state = fold_recorded(recorded)
+            if state is None or not isinstance(recorded[0].fact, Enqueued):
+                await item.ack()
+                return False
+            activity.first = recorded[0].fact
+        activity.activation = fact.n
+        start = Start(activation=fact.n, runner=self.runner, version=activity.spec.version)
+        try:
+            handled = await handle(
+                self._log, item.execution_id, start, self._clock, self._dice, function=item.function, state=state
+            )
+        except Rejected as refusal:
+            await self._refused(activity, refusal)
+            return False
+        activity.state = handled.state
+        if handled.facts and not isinstance(handled.facts[0], Started):
+            await item.ack()
+            return False
+        return True
+
+    async def _refused(self, activity: Activity, refusal: Rejected) -> None:
+        item = activity.item
+        if refusal.code == "activation_owned":
+            if await self._leases.is_alive(refusal.members["owner"]):
+                await item.give_back(OWNED_RETRY_SECONDS)
+                return
+            lost = LoseAttempt(activation=activity.activation)
+            with suppress(Rejected):
+                await handle(self._log, item.execution_id, lost, self._clock, self._dice, function=item.function)
+        else:
+            state = fold_recorded(await self._log.read(item.execution_id, item.function))
+            if state is not None and state.wakes_at is not None:
+                # Whoever closed the activation may have died between the fact and its wake-up.
+                wait = RETRY_WAIT if state.state is State.RETRYING else START_WAIT
+                await self._timers.set(state.id, wait, state.wakes_at)
+        await item.ack()
+
+    # Run.
+    async def _run(self, activity: Activity) -> Ending:
+        state, spec, number = activity.state, activity.spec, next(_numbers)
+        try:
+            args, kwargs = await self._arguments(activity.first)
+            steps = await self._steps(state)
+        except (PayloadMissing, PayloadDamaged) as error:
+            return Raised(number, "internal", type(error).__name__, str(error), "", terminal=True)
+        event = activity.first.event
+        run = Run(
+            number=number,
+            execution_id=state.id,
+            function=state.function,
+            attempt=state.attempt,
+            args=args,
+            kwargs=kwargs,
+            trace_id=state.trace_id,
+            event=bytes(event) if event is not None else None,
+            metadata=state.metadata,
+            parent_id=state.parent_id,
+            root_id=state.root_id,
+            steps=steps,
+        )
+        capture = Capture(self._shipper, state.id, state.attempt)
+        assignment = Assignment(
+            run, capture, self._requests.responder(activity, self._obey), self._loop.create_future()
+        )
+        activity.assignment = assignment
+        timeout = state.timeout / 1_000_000 if state.timeout is not None else spec.timeout
+        try:
+            return await self._pool.run(spec, assignment, timeout)
+        finally:
+            activity.assignment = None
+
+    async def _arguments(self, first: Enqueued) -> tuple[bytes, bytes]:
+        if first.arguments_ref is None:
+            return bytes(first.args), bytes(first.kwargs)
+        stored = msgspec.json.decode(await self._payloads.get(first.arguments_ref), type=_StoredArguments)
+        return bytes(stored.args), bytes(stored.kwargs)
+
+    async def _steps(self, state: Execution) -> dict[str, bytes]:
+        if not state.steps:
+            return {}
+        return {
+            name: bytes(result) if ref is None else await self._payloads.get(ref)
+            for name, (result, ref) in state.steps.items()
+        }
+
+    # Record.
+    async def _record(self, activity: Activity, ending: Ending) -> None:
+        """Append the outcome and set the wake-up that must follow from it."""
+        ref = None
+        if isinstance(ending, Returned) and (ending.path or len(ending.result) > payload_inline_bytes_max):
+            ref = f"{activity.state.id}-result-{activity.state.attempt}"
+            await self._store(ref, ending)
+        command = command_of(ending, activity.activation, activity.spec.policy, ref)
+        if command is None:
+            return
+        try:
+            facts = await activity.carry_out(self._log, command, self._clock, self._dice)
+        except Rejected:
+            # The activation was closed by somebody else: our outcome is too late and counts for nothing.
+            logger.info("outcome_too_late", execution=activity.state.id, attempt=activity.state.attempt)
+            return
+        for fact in facts:
+            if isinstance(fact, RetryScheduled):
+                await self._timers.set(activity.state.id, RETRY_WAIT, fact.retry_at)
+
+    async def _store(self, name: str, ending: Returned) -> None:
+        if not ending.path:
+            await self._payloads.put(name, ending.result)
+            return
+        with open(ending.path, "rb") as file:  # noqa: ASYNC230 - read in chunks; each is a short read from the page cache
+            await self._payloads.put(name, file)
+        os.unlink(ending.path)

@@ -1,0 +1,50 @@
+"""From the end of an attempt to the command that it means. Pure."""
+
+from msgspec import Raw
+
+from penstock.domain.execution.commands import AnyCommand, ConfirmCancel, Fail, LoseAttempt, Succeed
+from penstock.domain.execution.facts import ErrorInfo
+from penstock.domain.execution.retries import RetryPolicy
+from penstock_runner.workers.assignment import Ending, Killed
+from penstock_runner.workers.messages import Raised, Returned
+
+CLOSED = "closed"
+"""The verdict on an attempt whose activation is over: whatever it was doing, nothing follows from it."""
+
+
+def command_of(
+    ending: Ending, activation: int, policy: RetryPolicy, result_ref: str | None = None
+) -> AnyCommand | None:
+    """What the runner wants to record; None when nothing follows."""
+    match ending:
+        case Returned():
+            if result_ref is not None:
+                return Succeed(activation=activation, result=Raw(b"null"), result_ref=result_ref)
+            return Succeed(activation=activation, result=Raw(ending.result))
+        case Raised():
+            error = ErrorInfo(code=ending.code, type=ending.type, message=ending.message, stack=ending.stack)
+            return Fail(
+                activation=activation,
+                error=error,
+                policy=policy,
+                terminal=ending.terminal,
+                retry_after=ending.retry_after,
+            )
+        case Killed():
+            return _command_of_killed(ending, activation, policy)
+
+
+def _command_of_killed(ending: Killed, activation: int, policy: RetryPolicy) -> AnyCommand | None:
+    error = ErrorInfo(code=ending.code, message=ending.message)
+    match ending.code:
+        case "cancelled":
+            return ConfirmCancel(activation=activation)
+        case "drained":
+            return LoseAttempt(activation=activation, reason="drained")
+        case "crashed":
+            return LoseAttempt(activation=activation, reason="crashed", error=error)
+        case "closed":
+            return None
+        case _:
+            # More memory will not be there on the next attempt; more time may be.
+            return Fail(activation=activation, error=error, policy=policy, terminal=ending.code == "out_of_memory")

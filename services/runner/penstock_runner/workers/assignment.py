@@ -1,0 +1,43 @@
+"""One attempt as the runner gives it to a worker process, and the ways in which it may end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from penstock_runner.lines import Capture
+from penstock_runner.workers.messages import Answer, Ask, Enqueue, Raised, Returned, Run, StepDone
+
+
+class Killed(msgspec.Struct, frozen=True):
+    """The process ended with the attempt in it. `code`: crashed, timed_out, out_of_memory, cancelled or drained."""
+
+    code: str
+    message: str = ""
+
+
+Ending = Returned | Raised | Killed
+Request = StepDone | Enqueue | Ask
+Respond = Callable[[Request], Awaitable[Answer]]
+
+
+class Assignment:
+    """An attempt under way. `ending` is set once; `verdict` is why we stopped it, if we did."""
+
+    __slots__ = ("capture", "ending", "respond", "run", "timer", "verdict")
+
+    def __init__(self, run: Run, capture: Capture, respond: Respond, ending: "asyncio.Future[Ending]") -> None:
+        self.run = run
+        self.capture = capture
+        self.respond = respond
+        self.ending = ending
+        self.verdict: Killed | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def end(self, ending: Ending) -> None:
+        """Settle it; what comes later is ignored."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if not self.ending.done():
+            self.ending.set_result(ending)

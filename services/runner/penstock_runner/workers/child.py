@@ -1,0 +1,85 @@
+"""Entry of a worker process: confine itself, load the app, say hello, and run attempts until the runner closes the socket.
+
+Started as `python -m penstock_runner.workers.child SOCKET MARKER RUNNER` with two inherited descriptors and the runner's process id.
+"""
+
+import importlib
+import os
+import sys
+
+from penstock.domain.errors import Rejected
+from penstock.functions.define import App
+from penstock_runner.workers.confine import die_with, limit_memory, no_core_dumps
+from penstock_runner.workers.describe import raised
+from penstock_runner.workers.link import Link
+from penstock_runner.workers.messages import Hello, Setup
+
+
+def load(target: str) -> App:
+    """The app at "module:attribute". Raises Rejected `invalid_option` when there is none; errors of the module pass through."""
+    module_name, _, attribute = target.partition(":")
+    sys.path.insert(0, os.getcwd())
+    module = importlib.import_module(module_name)
+    app = getattr(module, attribute or "app", None)
+    if not isinstance(app, App):
+        raise Rejected("invalid_option", f"{target} is no App; set PENSTOCK_APP to module:attribute, such as shop:app.")
+    return app
+
+
+def greet(link: Link, target: str) -> App | None:
+    """Load the app and tell the runner how that went."""
+    try:
+        app = load(target)
+    except BaseException as error:
+        told = raised(0, error, limited=False)
+        link.send(Hello(error=told.message if isinstance(error, Rejected) else f"{told.stack.rstrip()}"))
+        return None
+    link.send(Hello(specs=app.specs()))
+    return app
+
+
+def first_message(link: Link) -> Setup | None:
+    while True:
+        link.wait()
+        messages = link.receive()
+        if messages is None:
+            return None
+        for message in messages:
+            if isinstance(message, Setup):
+                return message
+
+
+def main() -> None:
+    """Run until the runner is done with this process."""
+    link_fd, marker_fd, parent = (int(argument) for argument in sys.argv[1:4])
+    die_with(parent)
+    no_core_dumps()
+    link = Link(link_fd)
+    setup = first_message(link)
+    if setup is None:
+        return
+    if setup.mode == "sync":
+        from penstock_runner.workers.sync_mode import SyncMode
+
+        mode = SyncMode(link, setup.scratch, limited=setup.memory is not None)
+        prepare, run = mode.prepare, mode.run
+    else:
+        from penstock_runner.workers.async_mode import AsyncMode
+
+        concurrent = AsyncMode(link, setup.scratch, marker_fd, limited=setup.memory is not None)
+        prepare, run = concurrent.prepare, concurrent.run
+    prepare()
+    app = greet(link, setup.app)
+    if app is None:
+        return
+    if setup.memory is not None:
+        limit_memory(setup.memory)
+    run(app)
+    # User code may have left threads that never end; all results are sent.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What a worker process does to itself before it loads user code: die with its runner, dump no core, keep its memory limit."""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the runner dies, however that happens (Linux; elsewhere the closed socket ends us)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # It died between our start and the line above.
+        os._exit(0)
+
+
+def no_core_dumps() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_memory(size: int) -> None:
+    """Refuse memory beyond what is in use now and `size` bytes: a MemoryError in user code, not a dead process."""
+    used = _data_bytes()
+    if used is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (used + size, used + size))
+
+
+def _data_bytes() -> int | None:
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmData:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None

@@ -1,0 +1,75 @@
+"""Exceptions of user code as text: bounded, without local variables, and safe against exceptions that cannot be printed."""
+
+import traceback
+from types import TracebackType
+
+from penstock.domain.errors import Rejected
+from penstock.domain.limits import error_message_chars_max, error_stack_chars_max
+from penstock.functions.errors import ResultNotSerialisable, RetryAfter, Terminal
+from penstock_runner.workers.messages import Raised
+
+_FRAMES_MAX = 40
+_OURS = ("/penstock_runner/workers/", "/penstock/functions/")
+
+
+def raised(number: int, error: BaseException, *, limited: bool) -> Raised:
+    """The message about a failed attempt; `limited` says that this process has a memory limit."""
+    code, terminal, retry_after = "user_error", False, None
+    match error:
+        case ResultNotSerialisable():
+            code, terminal = "result_not_serialisable", True
+        case Terminal():
+            terminal = True
+        case RetryAfter():
+            retry_after = error.delay
+        case MemoryError() if limited:
+            code, terminal = "out_of_memory", True
+        case Rejected() if error.code == "invalid_arguments":
+            code, terminal = error.code, True
+    return Raised(
+        number=number,
+        code=code,
+        type=clean(type(error).__qualname__, 256),
+        message=message_of(error),
+        stack=stack_of(error),
+        terminal=terminal,
+        retry_after=retry_after,
+    )
+
+
+def clean(text: str, limit: int) -> str:
+    """Text that any encoder takes, cut to its limit."""
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return text.encode("utf-8", "replace").decode()
+
+
+def message_of(error: BaseException) -> str:
+    """What the exception says; a sentence of ours when it breaks at that."""
+    if isinstance(error, SystemExit):
+        return f"The function called sys.exit({error.code!r:.80})."
+    if isinstance(error, KeyboardInterrupt):
+        return "The function raised KeyboardInterrupt."
+    try:
+        return clean(str(error), error_message_chars_max)
+    except BaseException as second:
+        return f"The exception cannot be shown: its __str__ raised {type(second).__name__}."
+
+
+def stack_of(error: BaseException) -> str:
+    """The traceback without our own frames; the end of it when it is long, since that tells most."""
+    try:
+        error = error.with_traceback(_beyond_ours(error.__traceback__))
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-_FRAMES_MAX))
+    except BaseException as second:
+        return f"The traceback cannot be shown: {type(second).__name__}."
+    if len(text) > error_stack_chars_max:
+        text = "…" + text[-(error_stack_chars_max - 1) :]
+    return clean(text, error_stack_chars_max)
+
+
+def _beyond_ours(trace: TracebackType | None) -> TracebackType | None:
+    at = trace
+    while at is not None and any(part in at.tb_frame.f_code.co_filename for part in _OURS):
+        at = at.tb_next
+    return at or trace

@@ -1,0 +1,178 @@
+"""What a runner and its worker processes say to each other: framed batches of MessagePack over a socket pair.
+
+Values of user code travel as JSON bytes inside, so the runner passes them on without ever decoding them.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from penstock.domain.function.options import FunctionSpec
+
+RESULT_INLINE_BYTES = 1024 * 1024
+"""Larger results go through a file in the scratch directory, not through the socket in one piece."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The part that all share: the class name is the tag."""
+
+
+# From the runner.
+class Setup(Message, frozen=True, tag="setup"):
+    """The first message: which app to load, and how this process runs functions."""
+
+    app: str
+    mode: str
+    """`async`: many executions on one event loop; `sync`: one at a time in the main thread."""
+    scratch: str
+    memory: int | None = None
+
+
+class Run(Message, frozen=True, tag="run"):
+    """One attempt. `steps` holds the stored results of earlier attempts."""
+
+    number: int
+    execution_id: str
+    function: str
+    attempt: int
+    args: bytes
+    kwargs: bytes
+    trace_id: str
+    event: bytes | None = None
+    metadata: dict[str, str] = {}
+    parent_id: str | None = None
+    root_id: str | None = None
+    steps: dict[str, bytes] = {}
+
+
+class Cancel(Message, frozen=True, tag="cancel"):
+    """Cancel the task of this attempt (async processes only; plain functions are stopped by signal)."""
+
+    number: int
+
+
+class Answer(Message, frozen=True, tag="answer"):
+    """To a step, a nested call or a question. `code` is empty when it went well."""
+
+    number: int
+    call: int
+    body: bytes = b"null"
+    code: str = ""
+    detail: str = ""
+
+
+# From the worker process.
+class Hello(Message, frozen=True, tag="hello"):
+    """The app is loaded (its functions), or could not be (`error`)."""
+
+    specs: list[FunctionSpec] = []
+    error: str = ""
+
+
+class Returned(Message, frozen=True, tag="returned"):
+    """The attempt succeeded. The result is inline, or in the file at `path`."""
+
+    number: int
+    result: bytes = b"null"
+    path: str = ""
+
+
+class Raised(Message, frozen=True, tag="raised"):
+    """The attempt failed: code of the catalogue and the exception as text."""
+
+    number: int
+    code: str
+    type: str
+    message: str
+    stack: str
+    terminal: bool = False
+    retry_after: float | None = None
+
+
+class StepDone(Message, frozen=True, tag="step"):
+    """Store the result of a step; the answer comes when it is durable."""
+
+    number: int
+    call: int
+    step: str
+    started_at: int
+    result: bytes
+
+
+class Enqueue(Message, frozen=True, tag="enqueue"):
+    """Make an execution whose parent is this one; the body of the answer is its id. `options` is JSON of CallOptions."""
+
+    number: int
+    call: int
+    function: str
+    args: bytes
+    kwargs: bytes
+    options: bytes
+
+
+class Ask(Message, frozen=True, tag="ask"):
+    """A question or an order about another execution: result, state, cancel, reschedule, rerun. `body` is JSON."""
+
+    number: int
+    call: int
+    operation: str
+    execution_id: str
+    body: bytes = b"{}"
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """One line that user code wrote; `stream` is stdout, stderr or logging."""
+
+    at: int
+    stream: str
+    level: str
+    text: str
+
+
+class Lines(Message, frozen=True, tag="lines"):
+    """Lines of an attempt, in order."""
+
+    number: int
+    lines: list[Line]
+
+
+FromRunner = Setup | Run | Cancel | Answer
+FromWorker = Hello | Returned | Raised | StepDone | Enqueue | Ask | Lines
+
+_head = struct.Struct("<I")
+_encoder = msgspec.msgpack.Encoder()
+T = TypeVar("T")
+
+
+def frame(messages: Sequence[Message]) -> bytes:
+    """A batch of messages as it goes over the socket."""
+    buffer = bytearray(4)
+    _encoder.encode_into(messages, buffer, 4)
+    _head.pack_into(buffer, 0, len(buffer) - 4)
+    return bytes(buffer)
+
+
+class Frames(Generic[T]):
+    """Bytes as they arrive, cut into messages."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decoder: msgspec.msgpack.Decoder[list[T]] = msgspec.msgpack.Decoder(list[kind])
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[T]:
+        """All messages that are complete now. Raises msgspec.DecodeError when the other side talks nonsense."""
+        buffer = self._buffer
+        buffer += data
+        messages: list[T] = []
+        start, end = 0, len(buffer)
+        while end - start >= 4:
+            (size,) = _head.unpack_from(buffer, start)
+            if end - start - 4 < size:
+                break
+            messages += self._decoder.decode(memoryview(buffer)[start + 4 : start + 4 + size])
+            start += 4 + size
+        if start:
+            del buffer[:start]
+        return messages

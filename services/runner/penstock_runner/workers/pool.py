@@ -1,0 +1,203 @@
+"""All worker processes of a runner: kept warm, chosen for each attempt, replaced when they die."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import structlog
+
+from penstock.domain.errors import Rejected
+from penstock.domain.function.options import FunctionSpec
+from penstock_runner.workers.assignment import Assignment, Ending, Killed
+from penstock_runner.workers.memory import MemoryWatch
+from penstock_runner.workers.messages import Setup
+from penstock_runner.workers.process import WorkerProcess
+from penstock_runner.workers.slots import Slots
+
+logger = structlog.get_logger("penstock")
+
+ASYNC_ATTEMPTS_PER_PROCESS = 500
+RESTARTS_MAX = 5
+"""Processes in a row that could not load the app before the pool gives up and says so."""
+RESTART_SECONDS = 0.2
+
+Kind = tuple[str, int | None]
+"""Mode and memory limit: processes of one kind are interchangeable."""
+
+
+class Pool:
+    """Async functions share some processes; each plain function, and each function with a memory limit, has one to itself."""
+
+    def __init__(self, app: str, async_processes: int, sync_processes: int, environment: Mapping[str, str]) -> None:
+        self._app = app
+        self._async_wanted = max(1, async_processes)
+        self._sync_wanted = max(1, sync_processes)
+        self._environment = environment
+        self._scratch = tempfile.mkdtemp(prefix="penstock-runner-")
+        self._shared: list[WorkerProcess] = []
+        self._idle: dict[Kind, list[WorkerProcess]] = {}
+        self._all: set[WorkerProcess] = set()
+        self._stopping = False
+        self._failures = 0
+        self._ready = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self._memory = MemoryWatch()
+        self.shared_slots = Slots(self._async_wanted * ASYNC_ATTEMPTS_PER_PROCESS)
+        self.own_slots = Slots(self._sync_wanted)
+        self.problem: str | None = None
+
+    async def open(self) -> list[FunctionSpec]:
+        """Start the first process and learn from it which functions there are, then start what these need.
+
+        Raises Rejected `invalid_option` when the app cannot be loaded.
+        """
+        first = await self._start(("async", None))
+        hello = await first.hello
+        if hello.error:
+            await self.close()
+            raise Rejected("invalid_option", f"The app {self._app} cannot be loaded: {hello.error}")
+        self._shared.append(first)
+        self._ready.set()
+        for _ in range(self._async_wanted - 1):
+            self._spawn(self._add_shared())
+        if any(not spec.is_async and spec.memory is None for spec in hello.specs):
+            for _ in range(self._sync_wanted):
+                self._spawn(self._add_idle(("sync", None)))
+        return hello.specs
+
+    async def close(self) -> None:
+        """Stop all processes; attempts still in them end as drained."""
+        self._stopping = True
+        for task in list(self._background):
+            task.cancel()
+        for process in list(self._all):
+            for assignment in process.assignments.values():
+                assignment.verdict = assignment.verdict or Killed("drained")
+            process.kill() if process.assignments else process.close()
+        ended = [process.ended for process in self._all if process.ended is not None]
+        if ended:
+            _, late = await asyncio.wait(ended, timeout=2.0)
+            for process in list(self._all):
+                process.kill()
+            if late:
+                await asyncio.wait(late, timeout=2.0)
+        self._memory.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def slots(self, spec: FunctionSpec) -> Slots:
+        """Where attempts of this function find their place."""
+        return self.shared_slots if spec.is_async and spec.memory is None else self.own_slots
+
+    async def run(self, spec: FunctionSpec, assignment: Assignment, timeout: float | None) -> Ending:
+        """Run the attempt to its end, whatever that is. The caller holds a place."""
+        if spec.is_async and spec.memory is None:
+            process = await self._least_loaded()
+            process.assign(assignment, timeout)
+            return await assignment.ending
+        process = await self._own(("async" if spec.is_async else "sync", spec.memory))
+        if spec.memory is not None:
+            self._memory.watch(process, assignment, spec.memory)
+        process.assign(assignment, timeout)
+        ending = await assignment.ending
+        if process.is_alive and not process.is_leaving and not self._stopping:
+            self._idle.setdefault((process.setup.mode, process.setup.memory), []).append(process)
+        return ending
+
+    def stop(self, assignment: Assignment, verdict: Killed, force: bool = False) -> None:
+        """End an attempt wherever it runs."""
+        for process in self._all:
+            if assignment.run.number in process.assignments:
+                process.stop(assignment, verdict, force)
+                return
+
+    async def _least_loaded(self) -> WorkerProcess:
+        while True:
+            best: WorkerProcess | None = None
+            for process in self._shared:
+                if not process.is_leaving and (best is None or len(process.assignments) < len(best.assignments)):
+                    best = process
+            if best is not None:
+                return best
+            self._ready.clear()
+            await self._ready.wait()
+
+    async def _own(self, kind: Kind) -> WorkerProcess:
+        """An idle process of this kind, or a new one in place of one that is not needed."""
+        idle = self._idle.setdefault(kind, [])
+        while idle:
+            process = idle.pop()
+            if process.is_alive and not process.is_leaving:
+                return process
+        self._trim(kind)
+        while True:
+            process = await self._start(kind)
+            hello = await process.hello
+            if not hello.error:
+                self._loaded()
+                return process
+            await self._not_loaded(hello.error)
+
+    def _trim(self, wanted: Kind) -> None:
+        """Close one idle process of another kind when there are as many as there may be."""
+        own = sum(process not in self._shared for process in self._all)
+        if own < self._sync_wanted * 2:
+            return
+        for kind, idle in self._idle.items():
+            if kind != wanted and idle:
+                idle.pop().close()
+                return
+
+    async def _start(self, kind: Kind) -> WorkerProcess:
+        setup = Setup(app=self._app, mode=kind[0], scratch=self._scratch, memory=kind[1])
+        process = WorkerProcess(setup, self._environment, self._on_exit)
+        self._all.add(process)
+        await process.start()
+        return process
+
+    async def _add_shared(self) -> None:
+        while True:
+            process = await self._start(("async", None))
+            hello = await process.hello
+            if not hello.error:
+                break
+            await self._not_loaded(hello.error)
+        self._loaded()
+        self._shared.append(process)
+        self._ready.set()
+
+    async def _add_idle(self, kind: Kind) -> None:
+        process = await self._start(kind)
+        if not (await process.hello).error:
+            self._idle.setdefault(kind, []).append(process)
+
+    def _loaded(self) -> None:
+        self._failures, self.problem = 0, None
+
+    async def _not_loaded(self, error: str) -> None:
+        """Try again after a while, longer each time: the app was loaded once, so this may pass."""
+        self._failures += 1
+        self.problem = f"worker processes cannot load {self._app}: {error.strip().splitlines()[-1]}"
+        logger.error("worker_cannot_load_app", app=self._app, error=error)
+        await asyncio.sleep(RESTART_SECONDS * 2 ** min(self._failures, RESTARTS_MAX))
+
+    def _on_exit(self, process: WorkerProcess) -> None:
+        self._all.discard(process)
+        for idle in self._idle.values():
+            if process in idle:
+                idle.remove(process)
+        if process in self._shared:
+            self._shared.remove(process)
+            if not self._stopping:
+                logger.warning("worker_ended", worker=process.name)
+                self._spawn(self._add_shared())
+        elif (
+            process.setup.mode == "sync" and process.setup.memory is None and not self._stopping and process.had_loaded
+        ):
+            self._spawn(self._add_idle((process.setup.mode, None)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
