@@ -34,8 +34,8 @@ class Picture(msgspec.Struct, frozen=True):
 
     folder: str
     name: str
-    size: int
-    modified: str
+    size: int = 0
+    modified: str = ""
     batch: str = ""
 
     @property
