@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 import msgspec
-import nats
 import nats.aio.msg
 import nats.errors
 import pytest
-from eventually import eventually
 from nats.js.api import StreamConfig
 
+import nats
+from eventually import eventually
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.provision import provision
