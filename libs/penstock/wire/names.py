@@ -25,6 +25,9 @@ SCHEDULE_TARGET = "Nats-Schedule-Target"
 ROLLUP = "Nats-Rollup"
 KV_OPERATION = "KV-Operation"
 
+START_WAIT = "start"
+"""The wait of an execution for the time before which it may not start: a delay or a backoff. One at a time is open."""
+
 TRIGGER_USER = "trigger"
 """The NATS user for the outside world; its password is the API key."""
 

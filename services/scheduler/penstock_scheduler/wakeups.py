@@ -1,0 +1,108 @@
+"""Takes fired wake-ups and makes due what is due. Any number of copies share them; the log decides who was first."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from penstock.domain.errors import Rejected
+from penstock.domain.execution.commands import WakeUp
+from penstock.handle import Handled, handle
+from penstock.ports import Clock, Dice, ExecutionLog, Timers, Unavailable
+from penstock.wire.names import START_WAIT
+from penstock_scheduler.agenda import Agenda
+
+logger = structlog.get_logger("penstock")
+
+WINDOW = 2_000
+"""Wake-ups under way at once. The log stores appends made at the same time in groups, so many are as fast as one."""
+TAKE_MAX = 500
+RETRY_SECONDS = 1.0
+
+
+class Fired(Protocol):
+    """One fired wake-up."""
+
+    execution_id: str
+
+    async def ack(self) -> None: ...
+
+    async def give_back(self, delay_seconds: float = 0.0) -> None: ...
+
+
+class Source(Protocol):
+    """Fired wake-ups, shared by all schedulers."""
+
+    async def take(self, limit: int) -> Sequence[Fired]:
+        """Up to `limit`; empty only after `stop`."""
+
+    async def stop(self) -> None: ...
+
+
+class Waker:
+    """Carries out the command `WakeUp` for one execution."""
+
+    def __init__(self, log: ExecutionLog, timers: Timers, agenda: Agenda, clock: Clock, dice: Dice) -> None:
+        self._log = log
+        self._timers = timers
+        self._agenda = agenda
+        self._clock = clock
+        self._dice = dice
+
+    async def wake(self, execution_id: str) -> None:
+        """Append `due` or `discarded` if one is due; set the timer again if it came too early. Raises Unavailable."""
+        try:
+            handled = await self._handle(execution_id)
+        except Rejected as rejected:
+            # Nothing is known of it (any more): nothing is due.
+            logger.info("wake_up_void", execution=execution_id, code=rejected.code)
+            return
+        wakes_at = handled.state.wakes_at
+        if not handled.facts and wakes_at is not None and wakes_at > self._clock():
+            await self._timers.set(execution_id, START_WAIT, wakes_at)
+
+    async def _handle(self, execution_id: str) -> Handled:
+        entry = self._agenda.entries.get(execution_id)
+        if entry is not None and entry.wakes_at is not None and self._clock() >= entry.wakes_at:
+            # It may be behind the log. Then the append is refused and the history is read; else the read is saved.
+            state = entry.as_execution()
+            return await handle(
+                self._log, execution_id, WakeUp(), self._clock, self._dice, function=entry.function, state=state
+            )
+        function = entry.function if entry is not None else None
+        return await handle(self._log, execution_id, WakeUp(), self._clock, self._dice, function=function)
+
+
+class WakeUpLoop:
+    """Many wake-ups at a time, each acknowledged after what follows from it is stored."""
+
+    def __init__(self, source: Source, waker: Waker) -> None:
+        self._source = source
+        self._waker = waker
+        self._room = asyncio.Semaphore(WINDOW)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until the source is stopped; then what is under way is finished."""
+        while fired := await self._source.take(TAKE_MAX):
+            for each in fired:
+                await self._room.acquire()
+                task = asyncio.create_task(self._one(each))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def _one(self, fired: Fired) -> None:
+        try:
+            await self._waker.wake(fired.execution_id)
+            await fired.ack()
+        except Unavailable:
+            await fired.give_back(RETRY_SECONDS)
+        except Exception:
+            # One history that cannot be folded must not stop all the others; it comes again and is reported again.
+            logger.exception("wake_up_failed", execution=fired.execution_id)
+            await fired.give_back(RETRY_SECONDS * 5)
+        finally:
+            self._room.release()

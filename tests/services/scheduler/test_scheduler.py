@@ -1,0 +1,260 @@
+"""The scheduler on a real server: what is due happens, once, never early, and what was lost is repaired."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from eventually import eventually
+from penstock.domain.execution import commands as c
+from penstock.domain.execution import facts as f
+from penstock.domain.execution.retries import RetryPolicy
+from penstock.handle import handle
+from penstock.jetstream.connect import Connection
+from penstock.jetstream.leases import LeaseTable
+from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.timers import JetStreamTimers, WakeUps
+from penstock.ports import Append
+from penstock.wire.names import START_WAIT, Names
+from penstock_scheduler.agenda import Agenda
+from penstock_scheduler.sweep import Sweep
+from penstock_scheduler.wakeups import Waker, WakeUpLoop
+from sample_facts import FUNCTION, new_id, now
+
+SECOND = 1_000_000
+
+
+@dataclass
+class Stage:
+    """The parts of one scheduler copy; the tests say which of its loops run."""
+
+    log: JetStreamLog
+    timers: JetStreamTimers
+    leases: LeaseTable
+    agenda: Agenda
+    waker: Waker
+    sweep: Sweep
+
+    async def create(self, execution_id: str = "", **fields: int) -> str:
+        execution_id = execution_id or new_id()
+        fact = f.Enqueued(n=1, at=now(), function=FUNCTION, trace_id=execution_id, **fields)  # type: ignore[arg-type]
+        await self.log.append(Append(execution_id=execution_id, function=FUNCTION, facts=[fact], expected=0))
+        return execution_id
+
+    async def send(self, execution_id: str, command: c.AnyCommand) -> None:
+        await handle(self.log, execution_id, command, now, lambda: 0.0, function=FUNCTION)
+
+    async def facts(self, execution_id: str) -> list[f.AnyFact | f.Unknown]:
+        return [recorded.fact for recorded in await self.log.read(execution_id, FUNCTION)]
+
+    async def kinds(self, execution_id: str) -> list[str]:
+        return [f.kind_of(fact) for fact in await self.facts(execution_id)]
+
+    async def follow(self) -> None:
+        """Bring the agenda to the end of the log."""
+        target = await self.log.last_sequence()
+        source = self.log.follow(self.agenda.position)
+        while self.agenda.position < target:
+            self.agenda.take(await anext(source))
+        await source.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+async def stage(connection: Connection, environment: Names, log: JetStreamLog) -> Stage:
+    timers, leases = JetStreamTimers(connection, environment), LeaseTable(connection, environment)
+    agenda = Agenda(environment)
+    waker = Waker(log, timers, agenda, now, lambda: 0.0)
+    sweep = Sweep(log, timers, leases, agenda, waker, now, lambda: 0.0, late_seconds=0.0)
+    return Stage(log, timers, leases, agenda, waker, sweep)
+
+
+@pytest.fixture
+async def waking(stage: Stage, connection: Connection, environment: Names) -> AsyncIterator[WakeUps]:
+    """The loop that takes wake-ups."""
+    source = WakeUps(connection, environment)
+    loop = asyncio.create_task(WakeUpLoop(source, stage.waker).run())
+    yield source
+    await source.stop()
+    await loop
+
+
+@pytest.mark.usefixtures("waking")
+async def test_a_delayed_execution_becomes_due_and_never_early(stage: Stage) -> None:
+    """The fact is not older than the time that was asked for."""
+    run_at = now() + SECOND // 2
+    execution_id = await stage.create(run_at=run_at)
+    await stage.timers.set(execution_id, START_WAIT, run_at)
+    facts = await eventually(lambda: _two(stage, execution_id))
+    assert f.kind_of(facts[1]) == "due"
+    assert run_at <= facts[1].at < run_at + SECOND
+
+
+@pytest.mark.usefixtures("waking")
+async def test_a_wake_up_with_a_known_agenda_needs_no_read_and_decides_the_same(stage: Stage) -> None:
+    """The entry is enough for the rule."""
+    run_at = now() + SECOND // 2
+    execution_id = await stage.create(run_at=run_at)
+    await stage.follow()
+    await stage.timers.set(execution_id, START_WAIT, run_at)
+    facts = await eventually(lambda: _two(stage, execution_id))
+    assert (facts[1].n, f.kind_of(facts[1])) == (2, "due")
+
+
+@pytest.mark.usefixtures("waking")
+async def test_a_backoff_ends_in_the_next_activation(stage: Stage) -> None:
+    """A retry is woken like a delay."""
+    execution_id = await _failed_once(stage)
+    await stage.follow()
+    await stage.timers.set(execution_id, START_WAIT, now())
+    kinds = ["enqueued", "started", "retry_scheduled", "due"]
+    await eventually(lambda: _are(stage, execution_id, kinds))
+
+
+@pytest.mark.usefixtures("waking")
+async def test_many_due_at_one_instant_are_woken_together(stage: Stage) -> None:
+    """Three hundred, each once."""
+    run_at = now() + SECOND
+    ids = await asyncio.gather(*(stage.create(run_at=run_at) for _ in range(300)))
+    await asyncio.gather(*(stage.timers.set(each, START_WAIT, run_at) for each in ids))
+    await stage.follow()
+
+    async def all_due() -> bool:
+        await stage.follow()
+        return not stage.agenda.entries
+
+    await eventually(all_due)
+    assert all([await stage.kinds(each) == ["enqueued", "due"] for each in ids])
+
+
+async def test_a_wake_up_before_its_time_sets_the_timer_again(stage: Stage) -> None:
+    """It was moved; the new time has its wake-up."""
+    run_at = now() + 60 * SECOND
+    execution_id = await stage.create(run_at=run_at)
+    await stage.follow()
+    await stage.waker.wake(execution_id)
+    assert await stage.kinds(execution_id) == ["enqueued"]
+    assert await stage.timers.pending(execution_id, START_WAIT)
+
+
+async def test_a_wake_up_that_comes_twice_decides_nothing(stage: Stage) -> None:
+    """Also when both come at once, and when the agenda has not seen the first."""
+    execution_id = await stage.create(run_at=now())
+    await stage.follow()
+    await asyncio.gather(*(stage.waker.wake(execution_id) for _ in range(5)))
+    assert await stage.kinds(execution_id) == ["enqueued", "due"]
+
+
+async def test_a_wake_up_after_a_cancel_decides_nothing(stage: Stage) -> None:
+    """It is over, and the agenda did not know yet."""
+    execution_id = await stage.create(run_at=now())
+    await stage.follow()
+    await stage.send(execution_id, c.RequestCancel())
+    await stage.waker.wake(execution_id)
+    assert await stage.kinds(execution_id) == ["enqueued", "cancelled"]
+
+
+async def test_a_wake_up_for_nothing_is_void(stage: Stage) -> None:
+    """Nothing is known of the execution, and nobody fails."""
+    await stage.waker.wake(new_id())
+
+
+async def test_a_lost_timer_is_set_again(stage: Stage) -> None:
+    """Before its time comes."""
+    execution_id = await stage.create(run_at=now() + 60 * SECOND)
+    await stage.follow()
+    await stage.sweep.round()
+    assert await stage.timers.pending(execution_id, START_WAIT)
+
+
+async def test_a_wait_that_is_overdue_is_woken_without_a_timer(stage: Stage) -> None:
+    """Its wake-up was lost."""
+    execution_id = await stage.create(run_at=now())
+    await stage.follow()
+    await stage.sweep.round()
+    assert await stage.kinds(execution_id) == ["enqueued", "due"]
+
+
+async def test_an_attempt_whose_runner_lapsed_is_lost_and_taken_up_again(stage: Stage) -> None:
+    """It has no lease."""
+    execution_id = await stage.create()
+    await stage.send(execution_id, c.Start(activation=1, runner="r-dead"))
+    await stage.follow()
+    await stage.sweep.round()
+    assert await stage.kinds(execution_id) == ["enqueued", "started", "attempt_lost", "due"]
+
+
+async def test_an_attempt_whose_runner_is_alive_is_left_alone(stage: Stage) -> None:
+    """However long it takes."""
+    execution_id = await stage.create()
+    await stage.leases.renew("r-alive")
+    await stage.send(execution_id, c.Start(activation=1, runner="r-alive"))
+    await stage.follow()
+    await stage.sweep.round()
+    assert await stage.kinds(execution_id) == ["enqueued", "started"]
+
+
+async def test_two_sweeps_at_once_lose_an_attempt_once(stage: Stage) -> None:
+    """The log decides who was first."""
+    execution_id = await stage.create()
+    await stage.send(execution_id, c.Start(activation=1, runner="r-dead"))
+    await stage.follow()
+    await asyncio.gather(stage.sweep.round(), stage.sweep.round(), stage.sweep.round())
+    assert await stage.kinds(execution_id) == ["enqueued", "started", "attempt_lost", "due"]
+
+
+async def test_what_waits_in_the_queue_past_its_time_is_discarded(stage: Stage) -> None:
+    """No runner is there to say so."""
+    execution_id = await stage.create(discard_at=now())
+    await stage.follow()
+    await stage.sweep.round()
+    assert await stage.kinds(execution_id) == ["enqueued", "discarded"]
+
+
+async def test_a_delayed_execution_past_discard_at_is_discarded(stage: Stage) -> None:
+    """Not made runnable first."""
+    execution_id = await stage.create(run_at=now(), discard_at=now() + 1)
+    await stage.follow()
+    await stage.sweep.round()
+    assert await stage.kinds(execution_id) == ["enqueued", "discarded"]
+
+
+async def test_what_started_in_time_is_not_discarded(stage: Stage) -> None:
+    """`discard_at` is about the start."""
+    execution_id = await stage.create(discard_at=now() + SECOND)
+    await stage.leases.renew("r-alive")
+    await stage.send(execution_id, c.Start(activation=1, runner="r-alive"))
+    await stage.follow()
+    stage.sweep._late = -60 * SECOND
+    await stage.sweep.round()
+    assert await stage.kinds(execution_id) == ["enqueued", "started"]
+
+
+async def test_the_agenda_forgets_what_has_ended_and_what_only_queues(stage: Stage) -> None:
+    """Its memory is what is open and needs it."""
+    await stage.create()
+    execution_id = await _failed_once(stage)
+    await stage.follow()
+    assert set(stage.agenda.entries) == {execution_id}
+    await stage.send(execution_id, c.RequestCancel())
+    await stage.follow()
+    assert not stage.agenda.entries
+    assert not stage.agenda.owned
+
+
+async def _failed_once(stage: Stage) -> str:
+    execution_id = await stage.create()
+    await stage.send(execution_id, c.Start(activation=1, runner="r1"))
+    policy = RetryPolicy(retries=1, shape="fixed", initial=0.0)
+    error = f.ErrorInfo(code="user_error", message="boom")
+    await stage.send(execution_id, c.Fail(activation=1, error=error, policy=policy))
+    return execution_id
+
+
+async def _two(stage: Stage, execution_id: str) -> list[f.AnyFact | f.Unknown]:
+    facts = await stage.facts(execution_id)
+    return facts if len(facts) == 2 else []
+
+
+async def _are(stage: Stage, execution_id: str, kinds: list[str]) -> bool:
+    return await stage.kinds(execution_id) == kinds
