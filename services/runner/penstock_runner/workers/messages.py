@@ -15,7 +15,7 @@ RESULT_INLINE_BYTES = 1024 * 1024
 """Larger results go through a file in the scratch directory, not through the socket in one piece."""
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", tag=True):
     """The part that all share: the class name is the tag."""
 
 
