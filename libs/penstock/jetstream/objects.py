@@ -67,21 +67,17 @@ class Payloads:
         try:
             meta = await self._send(name, object_id, subject, data)
             before = await self._meta(name)
-            if (
-                before is not None
-                and not before.deleted
-                and (before.digest, before.size) == (meta.digest, meta.size)
-            ):
-                # The same value again (a retry): whoever is reading it must not lose its chunks.
-                await self._forget(object_id)
-                return
-            await self._publisher.publish(
-                self._meta_subject(name), msgspec.json.encode(meta), {wire.ROLLUP: "sub"}
-            )
         except BaseException:
             await asyncio.shield(self._forget_quietly(object_id))
             raise
-        if before is not None and not before.deleted:
+        existed = before is not None and not before.deleted
+        if before is not None and existed and (before.digest, before.size) == (meta.digest, meta.size):
+            # The same value again (a retry): whoever is reading it must not lose its chunks.
+            await self._forget_quietly(object_id)
+            return
+        # From here on the chunks stay, whatever happens: a publish without an answer may have been stored.
+        await self._publisher.publish(self._meta_subject(name), msgspec.json.encode(meta), {wire.ROLLUP: "sub"})
+        if before is not None and existed:
             await self._forget_quietly(before.nuid)
 
     async def get(self, name: str) -> bytes:
@@ -152,9 +148,7 @@ class Payloads:
 
     async def _forget(self, object_id: str) -> None:
         # A roll-up leaves one empty message in place of the chunks and needs no right to purge the stream.
-        await self._publisher.publish(
-            self._names.payload_chunks_subject(object_id), b"", {wire.ROLLUP: "sub"}
-        )
+        await self._publisher.publish(self._names.payload_chunks_subject(object_id), b"", {wire.ROLLUP: "sub"})
 
     async def _forget_quietly(self, object_id: str) -> None:
         try:
