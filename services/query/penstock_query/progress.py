@@ -32,6 +32,11 @@ class Progress:
     def waiting_executions(self) -> list[str]:
         return list(self._finals)
 
+    def begin(self, position: int) -> None:
+        """Projecting begins at this position, which lies behind the last one if the view was replaced."""
+        self.position = position
+        self.advance(position, (), ())
+
     def advance(self, position: int, events: Iterable[int], finals: Iterable[str]) -> None:
         """The view has committed up to `position`; these events and final states came with it."""
         self.position = max(self.position, position)

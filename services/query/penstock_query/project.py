@@ -167,7 +167,7 @@ class Projector:
     async def _is_the_same_log(self, position: Position) -> bool:
         """False, with the reason in `problem`, if the view does not belong to this log."""
         end = await self._log.last_sequence()
-        self._trouble = None
+        before, self._trouble = self._trouble, None
         if position.stream != self._store.stream:
             self._trouble = f"The view belongs to the stream {position.stream}, not to {self._store.stream}."
         elif position.sequence > end:
@@ -177,7 +177,7 @@ class Projector:
                 f"Entry {position.sequence} of the log is not the one that the view was made from: this is another "
                 "log. Restore the right one, or run `penstock rebuild --switch` to follow this one."
             )
-        if self._trouble is not None:
+        if self._trouble not in (None, before):
             logger.error("view_and_log_differ", problem=self._trouble)
         return self._trouble is None
 
@@ -196,7 +196,7 @@ class Projector:
     async def _follow(self, projection: Projection) -> None:
         progress = self._progress
         self._gaps = await self._store.gaps()
-        progress.advance(projection.position.sequence, (), ())
+        progress.begin(projection.position.sequence)
         async with _Buffer(self._subscribe(projection.position.sequence)) as buffer:
             while True:
                 entries = await buffer.take(progress.wanted)

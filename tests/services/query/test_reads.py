@@ -239,7 +239,7 @@ async def test_events_show_what_became_of_them(api):
         EventRejected(
             at=9,
             sequence=3,
-            subject=api.runtime.names.event_subject("user.bad"),
+            subject=subject,
             code="invalid_json",
             detail="No JSON.",
             excerpt="{",
