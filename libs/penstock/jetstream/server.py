@@ -85,7 +85,7 @@ class EmbeddedServer:
         """The exit code, once it has ended for whatever reason."""
         process = self.process
         assert process is not None, "wait() comes after start()"
-        while (code := process.poll()) is None:  # noqa: ASYNC110 - another process sets no event
+        while (code := process.poll()) is None:
             await asyncio.sleep(0.1)
         return code
 
