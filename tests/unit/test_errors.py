@@ -55,7 +55,8 @@ def test_the_fixed_codes_are_all_there() -> None:
     """Clients depend on them."""
     fixed = (
         "invalid_json invalid_arguments payload_too_large too_deep invalid_event invalid_name invalid_duration "
-        "invalid_option unknown_function unknown_execution unknown_schedule wrong_state idempotency_conflict unauthorized forbidden "
+        "invalid_option unknown_function unknown_execution unknown_schedule wrong_state idempotency_conflict "
+        "unauthorized forbidden "
         "user_error timed_out out_of_memory crashed runner_lost result_not_serialisable discarded"
     )
     assert set(fixed.split()) <= set(CATALOGUE)

@@ -149,6 +149,8 @@ def _notifier(names: Names) -> list[str]:
         f"$JS.ACK.{names.executions}.>",
         *names.notification_subjects(),
         *_look_up(names.notifications),
+        names.position_subject("*"),
+        *_look_up(names.positions_stream),
         *_registry(names),
         *_read_payloads(names),
     ]
@@ -157,7 +159,6 @@ def _notifier(names: Names) -> list[str]:
 def _query(names: Names) -> list[str]:
     return [
         *_follow(names.executions),
-        f"$JS.ACK.{names.executions}.{names.spans_consumer}.>",
         *_follow(names.events),
         *_follow(names.logs),
         *_follow(names.notifications),

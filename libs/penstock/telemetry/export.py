@@ -9,8 +9,8 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -26,7 +26,9 @@ from penstock.telemetry.spans import Part, SpanData
 logger = structlog.get_logger("penstock")
 
 BATCH_SPANS_MAX = 512
-BATCHES_QUEUED_MAX = 8
+SPANS_QUEUED_MAX = 8 * BATCH_SPANS_MAX
+LINGER_SECONDS = 0.25
+"""A batch that is not full waits so long for more: a request for every fact would cost more than the spans."""
 PAUSE_SECONDS_FIRST = 0.25
 PAUSE_SECONDS_MAX = 15.0
 STOP_SECONDS = 1.5
@@ -127,7 +129,8 @@ class SpanExport:
         self._converter = Converter(environment)
         self._exporter = OTLPSpanExporter()
         self._queue: queue.Queue[tuple[Sequence[SpanData], int] | None] = queue.Queue()
-        self._room = asyncio.Semaphore(BATCHES_QUEUED_MAX)
+        self._queued = 0
+        self._room = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
         self.done = 0
@@ -138,12 +141,12 @@ class SpanExport:
         self._thread.start()
 
     async def send(self, spans: Sequence[SpanData], position: int) -> None:
-        """Queue spans; once they are taken, all spans up to `position` are. Waits while too many batches are queued."""
-        last = max(0, len(spans) - 1) // BATCH_SPANS_MAX * BATCH_SPANS_MAX
-        for start in range(0, last + 1, BATCH_SPANS_MAX):
-            await self._room.acquire()
-            # A position counts only once the last of its batches is taken.
-            self._queue.put((spans[start : start + BATCH_SPANS_MAX], position if start == last else 0))
+        """Queue spans; once they are taken, all spans up to `position` are. Waits while too many are queued."""
+        while self._queued >= SPANS_QUEUED_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self._queued += len(spans)
+        self._queue.put((spans, position))
 
     async def close(self) -> None:
         """Send what is queued if that is quick, and stop within STOP_SECONDS."""
@@ -155,14 +158,36 @@ class SpanExport:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            item = self._queue.get()
-            if item is None:
-                return
-            spans, position = item
-            if spans and not self._offer([self._converter.convert(span) for span in spans]):
-                return
+            spans, position, last = self._gather()
+            for start in range(0, len(spans), BATCH_SPANS_MAX):
+                batch = spans[start : start + BATCH_SPANS_MAX]
+                if not self._offer([self._converter.convert(span) for span in batch]):
+                    return
             self.done = max(self.done, position)
-            self._tell(self._room.release)
+            self._tell(self._taken, len(spans))
+            if last:
+                return
+
+    def _gather(self) -> tuple[list[SpanData], int, bool]:
+        """What is queued: spans for a batch or somewhat more, the position after them, and whether that was all."""
+        spans: list[SpanData] = []
+        position, deadline = 0, None
+        while len(spans) < BATCH_SPANS_MAX:
+            try:
+                wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+                item = self._queue.get(timeout=wait)
+            except queue.Empty:
+                break
+            if item is None:
+                return spans, position, True
+            spans += item[0]
+            position = item[1]
+            deadline = deadline or time.monotonic() + LINGER_SECONDS
+        return spans, position, False
+
+    def _taken(self, count: int) -> None:
+        self._queued -= count
+        self._room.set()
 
     def _offer(self, spans: Sequence[ReadableSpan]) -> bool:
         """Until the collector takes them; False when the process stops first."""
@@ -180,8 +205,8 @@ class SpanExport:
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
         return False
 
-    def _tell(self, call: Any) -> None:
+    def _tell(self, call: Callable[[int], None], count: int) -> None:
         try:
-            self._loop.call_soon_threadsafe(call)
+            self._loop.call_soon_threadsafe(call, count)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more

@@ -52,6 +52,7 @@ class Names:
         self.payloads = f"payloads{suffix}"
         self.registry = f"registry{suffix}"
         self.leases = f"leases{suffix}"
+        self.positions = f"positions{suffix}"
         self._x = f"{self.root}.x."
 
     # The doors.
@@ -167,6 +168,14 @@ class Names:
     def payload_meta_subject(self, encoded_name: str) -> str:
         return f"$O.{self.payloads}.M.{encoded_name}"
 
+    @property
+    def positions_stream(self) -> str:
+        return f"KV_{self.positions}"
+
+    def position_subject(self, reader: str) -> str:
+        """How far a reader of the log has got with what it does outside of it."""
+        return f"$KV.{self.positions}.{reader}"
+
     def all_streams(self) -> list[str]:
         """Every stream of the environment, buckets included."""
         return [
@@ -177,6 +186,7 @@ class Names:
             self.logs,
             self.registry_stream,
             self.leases_stream,
+            self.positions_stream,
             self.payloads_stream,
         ]
 
@@ -186,4 +196,4 @@ class Names:
 
     fan_out_consumer = "fan-out"
     wake_consumer = "wake"
-    spans_consumer = "spans"
+    notify_consumer = "notify"

@@ -81,6 +81,7 @@ def buckets(names: Names, replicas: int = 1) -> list[dict[str, Any]]:
             "subjects": [names.lease_subject(">")],
             "max_age": LEASE_SECONDS * 1_000_000_000,
         },
+        {**values, "name": names.positions_stream, "subjects": [names.position_subject(">")]},
         {
             **common,
             "name": names.payloads_stream,

@@ -1,0 +1,112 @@
+"""Publishes one CloudEvent for each execution that ended without success.
+
+At least once: a repeat has the same id, the hash of the fact, by which subscribers know it. The server's own duplicate
+check is of no help, since its window is short and its verdict would be per stream.
+"""
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from penstock.domain.execution.state import Execution, State
+from penstock.domain.ids import content_hash
+from penstock.handle import load
+from penstock.jetstream.ends import EndFact, EndFacts
+from penstock.ports import ExecutionLog, Unavailable
+from penstock.wire import names as wire
+from penstock.wire.cloudevents import STRUCTURED, instant
+from penstock.wire.names import Names
+
+logger = structlog.get_logger("penstock")
+
+TAKE_MAX = 200
+RETRY_SECONDS = 1.0
+OUTCOMES = frozenset({State.FAILED, State.CANCELLED, State.DISCARDED})
+
+
+class Publish(Protocol):
+    """Stores a message in its stream before it answers."""
+
+    async def __call__(self, subject: str, data: bytes, headers: dict[str, str]) -> int: ...
+
+
+class Links:
+    """Addresses under which more can be read about an execution."""
+
+    def __init__(self, url: str, trace_url: str) -> None:
+        self._url = url.rstrip("/")
+        self._trace_url = trace_url
+
+    def of(self, state: Execution) -> dict[str, str]:
+        """Name -> address."""
+        links = {"execution": f"{self._url}/v1/executions/{state.id}"}
+        if self._trace_url:
+            links["trace"] = self._trace_url.replace("{trace_id}", state.trace_id)
+        return links
+
+
+def notification(names: Names, state: Execution, event_id: str, links: dict[str, str]) -> bytes:
+    """The structured CloudEvent about a final state. It names the execution but carries none of its arguments."""
+    execution = {
+        "id": state.id,
+        "function": state.function,
+        "state": state.state,
+        "attempt": state.attempt,
+        "error": state.error,
+        "created_at": instant(state.created_at),
+        "finished_at": instant(state.finished_at or state.updated_at),
+        "trace_id": state.trace_id,
+        "parent_id": state.parent_id,
+        "event_id": state.event_id,
+        "links": links,
+    }
+    event = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"/penstock/{names.environment}",
+        "type": f"penstock.execution.{state.state}",
+        "subject": state.id,
+        "time": instant(state.finished_at or state.updated_at),
+        "datacontenttype": "application/json",
+        "data": {"execution": execution},
+    }
+    return msgspec.json.encode(event)
+
+
+class Notifications:
+    """Takes final facts, publishes, then acknowledges."""
+
+    def __init__(self, source: EndFacts, log: ExecutionLog, publish: Publish, names: Names, links: Links) -> None:
+        self._source = source
+        self._log = log
+        self._publish = publish
+        self._names = names
+        self._links = links
+
+    async def run(self) -> None:
+        """Until the source is stopped."""
+        while facts := await self._source.take(TAKE_MAX):
+            await asyncio.gather(*(self._one(fact) for fact in facts))
+
+    async def _one(self, fact: EndFact) -> None:
+        try:
+            await self.tell(fact)
+            await fact.ack()
+        except Unavailable:
+            await fact.give_back(RETRY_SECONDS)
+        except Exception:
+            # One history that cannot be read must not keep the others from being told.
+            logger.exception("notification_failed", execution=fact.execution_id)
+            await fact.give_back(RETRY_SECONDS * 30)
+
+    async def tell(self, fact: EndFact) -> None:
+        """Publish the notification of this fact, if its outcome has one. Raises Unavailable."""
+        state = await load(self._log, fact.execution_id, fact.function)
+        if state is None or state.state not in OUTCOMES:
+            return
+        event_id = content_hash(fact.execution_id.encode() + fact.data)
+        body = notification(self._names, state, event_id, self._links.of(state))
+        subject = self._names.notification_subject(state.state, state.function)
+        await self._publish(subject, body, {wire.CONTENT_TYPE: STRUCTURED})

@@ -1,0 +1,133 @@
+"""Notifications: one for each execution that ended without success, stored, and seen by plain subscribers."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from eventually import eventually
+from penstock.domain.execution import facts as f
+from penstock.jetstream.connect import Connection
+from penstock.jetstream.ends import EndFacts
+from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.publisher import Publisher
+from penstock.ports import Append
+from penstock.wire.names import Names
+from penstock_notifier.notifications import Links, Notifications
+from sample_facts import FUNCTION, new_id, now, started
+
+BOOM = f.ErrorInfo(code="user_error", type="ValueError", message="boom")
+
+
+class Inbox:
+    """What a plain core NATS subscriber has received."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    async def put(self, message: Any) -> None:
+        self.messages.append(message)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(message.data) for message in self.messages]
+
+
+@pytest.fixture
+async def inbox(connection: Connection, environment: Names) -> Inbox:
+    inbox = Inbox()
+    await connection.nc.subscribe(f"{environment.root}.notify.>", cb=inbox.put)
+    await connection.nc.flush()
+    return inbox
+
+
+@pytest.fixture
+def notifications(connection: Connection, environment: Names, log: JetStreamLog) -> Notifications:
+    source = EndFacts(connection, environment, environment.notify_consumer)
+    links = Links("http://127.0.0.1:8700/", "http://jaeger/trace/{trace_id}")
+    return Notifications(source, log, Publisher(connection).publish, environment, links)
+
+
+@pytest.fixture
+async def running(notifications: Notifications) -> AsyncIterator[Notifications]:
+    loop = asyncio.create_task(notifications.run())
+    yield notifications
+    await notifications._source.stop()
+    await loop
+
+
+async def end(log: JetStreamLog, final: f.AnyFact, **fields: Any) -> str:
+    execution_id = new_id()
+    first = f.Enqueued(n=1, at=now(), function=FUNCTION, trace_id=execution_id, **fields)
+    facts = [first, started(), final]
+    entry = Append(
+        execution_id=execution_id, function=FUNCTION, facts=facts, expected=0, has_parent="parent_id" in fields
+    )
+    await log.append(entry)
+    return execution_id
+
+
+@pytest.mark.usefixtures("running")
+async def test_a_failed_execution_is_told_once_as_a_cloudevent(
+    log: JetStreamLog, inbox: Inbox, environment: Names
+) -> None:
+    """On the subject of its outcome and function, with the reason, and without its arguments."""
+    failed = f.Failed(n=3, at=1_800_000_000_123_456, attempt=1, error=BOOM)
+    execution_id = await end(log, failed, metadata={"user": "u1"})
+    other = await end(log, f.Cancelled(n=3, at=now()))
+    await eventually(lambda: len(inbox.messages) >= 2)
+    by_subject = {event["subject"]: event for event in inbox.events}
+    assert set(by_subject) == {execution_id, other}
+    assert len(inbox.messages) == 2
+    message = next(each for each in inbox.messages if execution_id in each.data.decode())
+    assert message.subject == f"{environment.root}.notify.failed.{FUNCTION}"
+    assert message.headers["Content-Type"].startswith("application/cloudevents+json")
+    event = by_subject[execution_id]
+    assert (event["specversion"], event["type"]) == ("1.0", "penstock.execution.failed")
+    assert event["time"] == "2027-01-15T08:00:00.123456Z"
+    execution = event["data"]["execution"]
+    assert (execution["id"], execution["function"], execution["state"]) == (execution_id, FUNCTION, "failed")
+    assert (execution["attempt"], execution["error"]["code"]) == (1, "user_error")
+    assert execution["links"] == {
+        "execution": f"http://127.0.0.1:8700/v1/executions/{execution_id}",
+        "trace": f"http://jaeger/trace/{execution_id}",
+    }
+    assert not {"args", "kwargs", "arguments", "metadata"} & set(execution)
+
+
+@pytest.mark.usefixtures("running")
+async def test_a_success_is_not_told(log: JetStreamLog, inbox: Inbox) -> None:
+    """Not even that of a child, whose fact is an end fact for its parent."""
+    await end(log, f.Succeeded(n=3, at=now(), attempt=1), parent_id=new_id())
+    last = await end(log, f.Discarded(n=3, at=now()))
+    await eventually(lambda: any(event["subject"] == last for event in inbox.events))
+    assert [event["subject"] for event in inbox.events] == [last]
+
+
+async def test_a_notification_is_stored(log: JetStreamLog, running: Notifications, connection: Connection) -> None:
+    """A durable subscriber that was away finds it."""
+    await end(log, f.Failed(n=3, at=now(), attempt=1, error=BOOM))
+    names = running._names
+
+    async def stored() -> bool:
+        info = await connection.js.stream_info(names.notifications)
+        return info.state.messages == 1
+
+    await eventually(stored)
+
+
+async def test_a_repeat_has_the_same_id(log: JetStreamLog, notifications: Notifications, inbox: Inbox) -> None:
+    """A notifier that died between publishing and acknowledging tells it again, recognisably."""
+    await end(log, f.Failed(n=3, at=now(), attempt=1, error=BOOM))
+    await end(log, f.Failed(n=3, at=now(), attempt=1, error=BOOM))
+    facts = await notifications._source.take(10)
+    facts += [] if len(facts) == 2 else await notifications._source.take(10)
+    for fact in (*facts, *facts):
+        await notifications.tell(fact)
+    await eventually(lambda: len(inbox.messages) == 4)
+    ids = [event["id"] for event in inbox.events]
+    assert ids[:2] == ids[2:]
+    assert ids[0] != ids[1]
+    await notifications._source.stop()
