@@ -103,6 +103,17 @@ async def test_stopping_leaves_the_directory_to_the_next(own_server: EmbeddedSer
     await again.stop()
 
 
+async def test_a_server_that_died_can_be_started_again(own_server: EmbeddedServer) -> None:
+    """By its supervisor, which is the owner of the directory, and on the same port."""
+    port = own_server.port
+    assert own_server.process is not None
+    own_server.process.kill()
+    assert await own_server.wait() == -signal.SIGKILL
+    await own_server.start()
+    assert own_server.port == port
+    assert await _accepts(own_server)
+
+
 async def test_ctrl_c_in_the_terminal_does_not_reach_it(own_server: EmbeddedServer) -> None:
     """It leads a session of its own: services drain before it goes."""
     assert own_server.process is not None

@@ -57,6 +57,7 @@ class EmbeddedServer:
 
     async def start(self) -> None:
         """Start it and wait until it takes connections. Raises StartRefused."""
+        await self.stop()  # of one that died this object still holds the lock
         program = find_server(self._program)
         _make_private(self.data_dir)
         self._lock = await _lock(self.data_dir)
