@@ -1,20 +1,33 @@
 """A running ingest service as its users see it, and the functions that tests call."""
 
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import msgspec
-from eventually import eventually
 
+from eventually import eventually
 from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.system import EventFannedOut, EventRejected
 from penstock.handle import load
+from penstock.jetstream.api import request
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.feed import Feed
+from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.provision import provision
+from penstock.jetstream.registry import FunctionRegistry
+from penstock.service.http import HttpApp
 from penstock.service.lifecycle import Runtime
+from penstock.service.serve import serve
+from penstock.service.settings import Settings
 from penstock.wire.codec import decode_system_fact
 from penstock.wire.names import Names
+from penstock_ingest.app import open_ingest
 
 KEY = "test-key"
 
@@ -45,7 +58,6 @@ class Ingest:
     http: httpx2.AsyncClient
     runtime: Runtime
     connection: Connection
-    port: int
 
     @property
     def names(self) -> Names:
@@ -107,3 +119,34 @@ async def declare(runtime: Runtime, *specs: FunctionSpec) -> None:
     for spec in specs:
         await runtime.registry.declare(spec, "runner-of-the-test")
     await eventually(lambda: all(runtime.registry.get(spec.name) == spec for spec in specs))
+
+
+@asynccontextmanager
+async def running_ingest(url: str) -> AsyncIterator[Ingest]:
+    """The service in an environment of its own on that NATS server, answering on a free port."""
+    names = Names(f"t-{uuid.uuid4().hex[:12]}")
+    outside, own = Connection("test"), Connection("ingest")
+    await outside.open(url)
+    await own.open(url)
+    await provision(outside, names)
+    log = JetStreamLog(outside, names)
+    registry = FunctionRegistry(outside, names, log)
+    await registry.open()
+    settings = Settings(env=names.environment, api_key=KEY, http_port=0, trace_url="http://traces/{trace_id}")
+    runtime = Runtime(settings, names, {"ingest": own}, log, registry, Feed(log))
+    await declare(runtime, *SPECS)
+    async with open_ingest(runtime) as routes:
+        port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        app = HttpApp(routes, KEY, runtime.checks)
+        serving = asyncio.create_task(serve(app, settings, runtime.stopping, port.set_result))
+        address, headers = f"http://127.0.0.1:{await port}", {"authorization": f"Bearer {KEY}"}
+        async with httpx2.AsyncClient(base_url=address, headers=headers) as http:
+            yield Ingest(http, runtime, outside)
+        runtime.stopping.set()
+        await serving
+    await registry.close()
+    await log.close()
+    for stream in names.all_streams():
+        await request(outside, f"$JS.API.STREAM.DELETE.{stream}")
+    await own.close()
+    await outside.close()

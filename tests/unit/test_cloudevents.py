@@ -2,6 +2,7 @@
 
 import base64
 import string
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from cloudevents.core.bindings.http import to_binary, to_structured
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from penstock.domain.errors import Rejected
@@ -27,11 +28,17 @@ EXTENSIONS = st.dictionaries(
     max_size=4,
 )
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT | st.floats(allow_nan=False, allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | TEXT
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(TEXT, children, max_size=4),
     max_leaves=10,
 )
-TIMES = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2100, 1, 1)).map(lambda t: t.replace(tzinfo=UTC))
+TIMES = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2100, 1, 1)).map(
+    lambda t: t.replace(tzinfo=UTC)
+)
 
 
 @st.composite
@@ -65,22 +72,24 @@ def lower(headers: Any) -> dict[str, str]:
 
 
 @given(official_events())
+@settings(max_examples=50, deadline=None)
 def test_structured_events_read_as_the_official_package_wrote_them(official: CloudEvent) -> None:
     """Every attribute, extension and value."""
-    message = to_structured(official, JSONFormat())
-    body = message.body.encode() if isinstance(message.body, str) else message.body
-    agree(ce.parse_structured(body), official)
+    agree(ce.parse_structured(_bytes(to_structured(official, JSONFormat()).body)), official)
 
 
 @given(official_events())
+@settings(max_examples=50, deadline=None)
 def test_binary_events_read_as_the_official_package_wrote_them(official: CloudEvent) -> None:
     """Header values are percent-decoded once."""
+    # The package writes text and plain values as Python shows them, not as JSON.
+    assume(isinstance(official.get_data(), dict | list))
     message = to_binary(official, JSONFormat())
-    body = message.body.encode() if isinstance(message.body, str) else message.body
-    agree(ce.parse_http_binary(lower(message.headers), body), official)
+    agree(ce.parse_http_binary(lower(message.headers), _bytes(message.body)), official)
 
 
 @given(official_events())
+@settings(max_examples=50, deadline=None)
 def test_the_official_package_reads_what_we_write(official: CloudEvent) -> None:
     """There and back again."""
     event = ce.parse_structured(_bytes(to_structured(official, JSONFormat()).body))
@@ -89,6 +98,7 @@ def test_the_official_package_reads_what_we_write(official: CloudEvent) -> None:
 
 
 @given(official_events())
+@settings(max_examples=50, deadline=None)
 def test_what_is_written_is_read_as_the_same(official: CloudEvent) -> None:
     """Nothing is lost between the HTTP door and the stream."""
     event = ce.parse_structured(_bytes(to_structured(official, JSONFormat()).body))
@@ -108,11 +118,8 @@ def test_a_header_value_survives_its_encoding(text: str) -> None:
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     """Whatever comes is an event or a refusal."""
-    for read in (ce.parse_structured, ce.parse_batch):
-        try:
-            read(body)
-        except Rejected as refusal:
-            assert refusal.kind.status in (400, 413, 422)
+    assert _status(ce.parse_structured, body) in (202, 400, 413, 422)
+    assert _status(ce.parse_batch, body) in (202, 400)
 
 
 GOOD: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/s", "type": "a.b"}
@@ -121,16 +128,16 @@ HEADERS = {f"ce-{name}": value for name, value in GOOD.items()}
 
 def test_binary_data_stays_what_it_is() -> None:
     """Base64 of another media type is handed on as base64."""
-    body = msgspec.json.encode({**GOOD, "datacontenttype": "image/png", "data_base64": base64.b64encode(b"\x00\xff").decode()})
-    event = ce.parse_structured(body)
+    data = base64.b64encode(b"\x00\xff").decode()
+    event = ce.parse_structured(msgspec.json.encode({**GOOD, "datacontenttype": "image/png", "data_base64": data}))
     assert (event.data_base64, event.datacontenttype) == ("AP8=", "image/png")
     assert ce.parse_structured(ce.write_structured(event)) == event
 
 
 def test_base64_of_json_is_json() -> None:
     """The media type decides."""
-    body = msgspec.json.encode({**GOOD, "datacontenttype": "application/json", "data_base64": base64.b64encode(b"[1]").decode()})
-    event = ce.parse_structured(body)
+    data = base64.b64encode(b"[1]").decode()
+    event = ce.parse_structured(msgspec.json.encode({**GOOD, "datacontenttype": ce.JSON, "data_base64": data}))
     assert (bytes(event.data), event.data_base64) == (b"[1]", None)
 
 
@@ -177,3 +184,11 @@ def test_the_origin_trace_is_kept_apart_from_the_extensions() -> None:
 
 def _bytes(body: str | bytes) -> bytes:
     return body.encode() if isinstance(body, str) else body
+
+
+def _status(read: Callable[[bytes], object], body: bytes) -> int:
+    try:
+        read(body)
+    except Rejected as refusal:
+        return refusal.kind.status
+    return 202

@@ -34,6 +34,7 @@ class Published(NamedTuple):
     headers: Mapping[str, str]
     data: bytes
     received_at: int
+    deliveries: int
     is_repeat: bool
     """It was delivered before, or may have been: look whether it is settled."""
     reply: str
@@ -109,7 +110,16 @@ class EventInbox:
         # A header in raw UTF-8 arrives as an object of the email package, not as text.
         headers = {name.lower(): str(value) for name, value in (message.headers or {}).items()}
         repeat = meta.deliveries > 1 or meta.stream_sequence <= self._known_up_to
-        return Published(meta.stream_sequence, message.subject, headers, message.data, stored_at, repeat, message.reply)
+        return Published(
+            sequence=meta.stream_sequence,
+            subject=message.subject,
+            headers=headers,
+            data=message.data,
+            received_at=stored_at,
+            deliveries=meta.deliveries,
+            is_repeat=repeat,
+            reply=message.reply,
+        )
 
     async def _opened(self) -> Pull | None:
         if self._pull is None:

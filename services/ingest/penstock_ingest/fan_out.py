@@ -20,6 +20,8 @@ CHUNKS_MAX = 4
 """Chunks under way at once: while one waits for the log, the next is read and checked."""
 EXCERPT_CHARS = 512
 RETRY_SECONDS = 1.0
+DELIVERIES_MAX = 10
+"""A message on which our own code still fails after so many deliveries is recorded as rejected."""
 
 
 class _Planned(NamedTuple):
@@ -59,10 +61,20 @@ class FanOut:
         try:
             await self._chunk(messages)
         except Exception:
-            # Not one of these is acked, so they come again; one at a time then, so that the others get through.
             logger.exception("fan_out_failed", first=messages[0].sequence, count=len(messages))
+            # What is stored already is found again; the one at fault shall not hold up the others.
             for message in messages:
+                await self._alone(message)
+
+    async def _alone(self, message: Published) -> None:
+        try:
+            await self._chunk([message])
+        except Exception as error:
+            logger.exception("fan_out_failed", first=message.sequence, count=1)
+            if message.deliveries < DELIVERIES_MAX:
                 await self._inbox.give_back(message.reply, RETRY_SECONDS)
+            else:
+                await self._reject(message, _broken(error))
 
     async def _chunk(self, messages: list[Published]) -> None:
         planned: list[_Planned] = []
@@ -76,8 +88,7 @@ class FanOut:
                 settled.append(self._reject(message, refusal))
             except Exception as error:
                 logger.exception("event_not_understood", sequence=message.sequence)
-                broken = Rejected("internal", f"The message could not be read ({type(error).__name__}).")
-                settled.append(self._reject(message, broken))
+                settled.append(self._reject(message, _broken(error)))
         drafts = [draft for each in planned for draft in each.plan.drafts]
         verdicts = iter(await self._acceptor.accept_many(drafts))
         for each in planned:
@@ -147,3 +158,7 @@ class FanOut:
             await self._inbox.give_back(message.reply, RETRY_SECONDS)
             return
         await self._inbox.ack(message)
+
+
+def _broken(error: Exception) -> Rejected:
+    return Rejected("internal", f"The message could not be handled ({type(error).__name__}).")

@@ -1,10 +1,11 @@
 """Every kind of bad input over HTTP gets a problem document with its own code."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
-from running_ingest import KEY, Ingest
+import pytest_asyncio
 
 from penstock.domain.limits import (
     arguments_bytes_max,
@@ -13,6 +14,18 @@ from penstock.domain.limits import (
     json_depth_max,
     request_bytes_max,
 )
+from penstock.jetstream.server import EmbeddedServer
+from running_ingest import KEY, Ingest, running_ingest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ingest(nats_server: EmbeddedServer) -> AsyncIterator[Ingest]:
+    """One service for all tests here: what is refused leaves nothing behind."""
+    async with running_ingest(nats_server.url) as service:
+        yield service
+
 
 ADD = "/v1/functions/add/executions"
 ANY = "/v1/functions/anything/executions"
@@ -172,7 +185,9 @@ async def test_without_the_key_nothing_is_answered(ingest: Ingest, path: str, au
 
 async def test_another_media_type_is_refused(ingest: Ingest) -> None:
     """For calls and for events."""
-    problem(await ingest.post(ADD, b"a=1", content_type="application/x-www-form-urlencoded"), 415, "unsupported_media_type")
+    problem(
+        await ingest.post(ADD, b"a=1", content_type="application/x-www-form-urlencoded"), 415, "unsupported_media_type"
+    )
     problem(await ingest.post(EVENTS, b"<a/>", content_type="text/xml"), 415, "unsupported_media_type")
     avro = "application/cloudevents+avro"
     problem(await ingest.post(EVENTS, b"\x00", content_type=avro), 415, "unsupported_media_type")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
-from running_ingest import Ingest
 
 from penstock.domain.execution.commands import Start, Succeed
 from penstock.domain.execution.facts import Enqueued
 from penstock.handle import handle
+from running_ingest import Ingest
 
 ADD = "/v1/functions/add/executions"
 NOBODY = "ab" * 16

@@ -3,9 +3,9 @@
 import asyncio
 
 import msgspec
-from running_ingest import Ingest
 
 from penstock.jetstream.objects import Payloads
+from running_ingest import Ingest
 
 PATH = "/v1/functions/add/executions"
 
@@ -100,7 +100,11 @@ async def test_a_batch_of_a_thousand_gets_a_verdict_for_each_item_in_order(inges
 async def test_a_key_given_twice_in_a_batch_is_one_execution(ingest: Ingest) -> None:
     """And a third with other arguments is a conflict."""
     options = {"idempotency_key": "same"}
-    items = [{"args": [1, 2], "options": options}, {"args": [1, 2], "options": options}, {"args": [1, 3], "options": options}]
+    items = [
+        {"args": [1, 2], "options": options},
+        {"args": [1, 2], "options": options},
+        {"args": [1, 3], "options": options},
+    ]
     data = (await ingest.post(PATH + "/batch", {"items": items})).json()["data"]
     assert [item["status"] for item in data] == [202, 202, 409]
     assert data[0]["id"] == data[1]["id"]
