@@ -78,9 +78,15 @@ def _print_records(records: list[dict[str, Any]]) -> None:
     """Records as a table of the members that any of them has, in their order; long values are cut."""
     columns: dict[str, None] = {}
     for record in records:
-        columns.update(dict.fromkeys(name for name, value in record.items() if not isinstance(value, dict | list)))
-    print_table(
-        tuple(columns),
-        [tuple("" if record.get(name) is None else str(record[name])[:120] for name in columns) for record in records],
-        "",
-    )
+        columns.update(dict.fromkeys(name for name, value in record.items() if _is_shown(name, value)))
+    print_table(tuple(columns), [tuple(_cell(record.get(name)) for name in columns) for record in records], "")
+
+
+def _is_shown(name: str, value: Any) -> bool:
+    return name == "error" or not isinstance(value, dict | list)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value.get('code', '')}: {value.get('message', '')}"[:120]
+    return "" if value is None else str(value)[:120]
