@@ -1,0 +1,211 @@
+"""Each service can do all of its own work with the rights of its own user."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from penstock.domain.function.options import FunctionSpec
+from penstock.domain.system import EventFannedOut
+from penstock.jetstream.access import OPERATOR, SERVICES, authorization, passwords
+from penstock.jetstream.connect import Connection
+from penstock.jetstream.follow import follow
+from penstock.jetstream.leases import LeaseTable
+from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.objects import Payloads
+from penstock.jetstream.provision import drift, provision
+from penstock.jetstream.publisher import Publisher
+from penstock.jetstream.reader import DirectReader
+from penstock.jetstream.registry import FunctionRegistry
+from penstock.jetstream.server import EmbeddedServer
+from penstock.jetstream.timers import JetStreamTimers, WakeUps
+from penstock.jetstream.work import JetStreamWork
+from penstock.wire.names import Names
+from sample_facts import FUNCTION, entry, new_id, now
+
+NAMES = Names("shop")
+"""Not the default environment, so that no name is right by accident."""
+
+Work = Callable[[Connection], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server with all users and a provisioned environment."""
+    data = tmp_path_factory.mktemp("guarded")
+    server = EmbeddedServer(data, 0, authorization=authorization([NAMES], passwords(data), ""))
+
+    async def prepare() -> None:
+        await server.start()
+        async with logged_in(server, OPERATOR) as operator:
+            await provision(operator, NAMES)
+
+    asyncio.run(prepare())
+    yield server
+    asyncio.run(server.stop())
+
+
+@asynccontextmanager
+async def logged_in(server: EmbeddedServer, user: str) -> AsyncIterator[Connection]:
+    """The connection of a service; a refusal of the server shows as its problem."""
+    connection = Connection(user)
+    await connection.open(server.url, user=user, password=passwords(server.data_dir)[user])
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def append_and_follow(connection: Connection) -> None:
+    log = JetStreamLog(connection, NAMES)
+    one = new_id()
+    sequence = await log.append(entry(one))
+    assert len(await log.find(one)) == 1
+    async for batch in log.follow(sequence - 1):
+        assert batch
+        break
+    await log.append_many([entry(new_id()) for _ in range(40)])
+
+
+async def publish_event(connection: Connection) -> None:
+    sequence = await Publisher(connection).publish(NAMES.event_subject("signup"), b"{}")
+    assert await DirectReader(connection).at(NAMES.events, sequence)
+
+
+async def record_fan_out(connection: Connection) -> None:
+    fact = EventFannedOut(at=now(), sequence=1, event_id="e", name="signup")
+    await JetStreamLog(connection, NAMES).append_system("event_fanned_out", new_id(), fact, expected=0)
+
+
+async def set_timers(connection: Connection) -> None:
+    timers = JetStreamTimers(connection, NAMES)
+    one = new_id()
+    await timers.set(one, "w", now() + 10**9)
+    await timers.clear(one, "w")
+
+
+async def take_wake_ups(connection: Connection) -> None:
+    timers, wake_ups = JetStreamTimers(connection, NAMES), WakeUps(connection, NAMES)
+    await timers.set(new_id(), "w", now())
+    for wake_up in await asyncio.wait_for(wake_ups.take(10), 10):
+        await wake_up.ack()
+    assert isinstance(await timers.all_pending(), frozenset)
+    await timers.purge_fired()
+    await wake_ups.stop()
+
+
+async def hold_leases(connection: Connection) -> None:
+    leases = LeaseTable(connection, NAMES)
+    await leases.renew("me")
+    assert await leases.is_alive("me")
+    await leases.release("me")
+
+
+async def store_payloads(connection: Connection) -> None:
+    payloads = Payloads(connection, NAMES)
+    for value in (b"x" * 300_000, b"y"):
+        await payloads.put("result", value)
+        assert await payloads.get("result") == value
+
+
+async def read_payloads(connection: Connection) -> None:
+    assert await DirectReader(connection).last(NAMES.payloads_stream, NAMES.payload_meta_subject("none")) is None
+
+
+async def declare_functions(connection: Connection) -> None:
+    registry = FunctionRegistry(connection, NAMES, JetStreamLog(connection, NAMES))
+    await registry.declare(FunctionSpec(name=FUNCTION), "r1")
+    await registry.declare(FunctionSpec(name=FUNCTION, version=new_id()), "r1")
+
+
+async def know_functions(connection: Connection) -> None:
+    registry = FunctionRegistry(connection, NAMES, JetStreamLog(connection, NAMES))
+    await registry.open()
+    assert await registry.wait_for("nobody", 0.1) is None
+    await registry.close()
+
+
+async def take_work(connection: Connection) -> None:
+    await JetStreamLog(connection, NAMES).append(entry(new_id()))
+    work = JetStreamWork(connection, NAMES, FUNCTION)
+    for item in await asyncio.wait_for(work.take(100), 10):
+        await item.in_progress()
+        await item.ack()
+    await work.stop()
+
+
+async def write_lines(connection: Connection) -> None:
+    await Publisher(connection).publish(NAMES.log_subject(new_id(), 1), b'{"lines":[]}')
+
+
+async def hear_hints(connection: Connection) -> None:
+    await connection.nc.subscribe(NAMES.hint_subject("r1"))
+
+
+async def send_hints(connection: Connection) -> None:
+    await connection.nc.publish(NAMES.hint_subject("r1"), b"{}")
+
+
+async def notify(connection: Connection) -> None:
+    await Publisher(connection).publish(NAMES.notification_subject("failed", FUNCTION), b"{}")
+
+
+async def follow_streams(connection: Connection) -> None:
+    for stream in (NAMES.executions, NAMES.events, NAMES.logs, NAMES.notifications):
+        following = follow(connection, stream, 0)
+        step = asyncio.ensure_future(anext(following))
+        await asyncio.wait({step}, timeout=0.2)
+        step.cancel()
+
+
+async def examine(connection: Connection) -> None:
+    assert await drift(connection, NAMES) == []
+
+
+DUTIES: dict[str, list[Work]] = {
+    "ingest": [
+        append_and_follow,
+        publish_event,
+        record_fan_out,
+        set_timers,
+        store_payloads,
+        know_functions,
+        send_hints,
+    ],
+    "scheduler": [append_and_follow, set_timers, take_wake_ups, hold_leases, know_functions, send_hints],
+    "runner": [
+        append_and_follow,
+        declare_functions,
+        know_functions,
+        take_work,
+        set_timers,
+        hold_leases,
+        store_payloads,
+        write_lines,
+        hear_hints,
+    ],
+    "notifier": [notify, know_functions, read_payloads],
+    "query": [follow_streams, know_functions, read_payloads],
+    "operator": [examine, follow_streams],
+}
+
+
+@pytest.mark.parametrize(
+    ("user", "duty"),
+    [(user, duty) for user, duties in DUTIES.items() for duty in duties],
+    ids=lambda each: getattr(each, "__name__", each),
+)
+async def test_a_service_can_do_its_work(guarded: EmbeddedServer, user: str, duty: Work) -> None:
+    """Without one refusal by the server."""
+    async with logged_in(guarded, user) as connection:
+        await asyncio.wait_for(duty(connection), 20)
+        for _ in range(2):  # nats-py may send the PING of a flush before what waits
+            await connection.nc.flush()
+        assert connection.problem is None
+
+
+def test_every_service_has_duties_here() -> None:
+    """A new service comes with what it must be able to do."""
+    assert set(DUTIES) == {*SERVICES, OPERATOR}
