@@ -142,5 +142,5 @@ def _next_lines(supervisor: Supervisor, url: str) -> list[str]:
     return [
         f"  {prefix}penstock call {function} --args '{arguments}' --wait",
         f"  {prefix}penstock executions list",
-        f'  curl -H "Authorization: Bearer {key}" {url}/v1/events --json \'{{"name": "hello.world", "data": {{"n": 1}}}}\'',
+        f'  curl {url}/v1/events -H "Authorization: Bearer {key}" --json \'{{"name": "hello.world", "data": 1}}\'',
     ]
