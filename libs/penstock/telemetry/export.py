@@ -10,18 +10,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from penstock.telemetry import names as t
-from penstock.telemetry.spans import Part, SpanData
+from penstock.telemetry.encode import Encoder
+from penstock.telemetry.spans import SpanData
 
 logger = structlog.get_logger("penstock")
 
@@ -33,92 +28,6 @@ PAUSE_SECONDS_FIRST = 0.25
 PAUSE_SECONDS_MAX = 15.0
 STOP_SECONDS = 1.5
 
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_KINDS: dict[Part, SpanKind] = {
-    "ingest": SpanKind.PRODUCER,
-    "scheduler": SpanKind.INTERNAL,
-    "runner": SpanKind.CONSUMER,
-}
-
-
-class _Resource(Resource):
-    """Equal to itself only: the encoder groups by the resource, whose own hash writes JSON for every span."""
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class _Scope(InstrumentationScope):
-    """The same for the instrumentation scope."""
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class Converter:
-    """SpanData to the SDK's own span objects, with our ids and times."""
-
-    def __init__(self, environment: str) -> None:
-        self._scope = _Scope(t.SCOPE)
-        self._resources = {
-            part: _Resource(
-                Resource.create({t.SERVICE_NAME: f"penstock-{part}", t.ENVIRONMENT: environment}).attributes
-            )
-            for part in _KINDS
-        }
-
-    def convert(self, span: SpanData) -> ReadableSpan:
-        """The same span for the exporter."""
-        trace_id = int(span.trace_id, 16)
-        parent = None
-        if span.parent_id is not None:
-            parent = SpanContext(trace_id, int(span.parent_id, 16), is_remote=True, trace_flags=_SAMPLED)
-        return ReadableSpan(
-            name=span.name,
-            context=SpanContext(trace_id, int(span.span_id, 16), is_remote=False, trace_flags=_SAMPLED),
-            parent=parent,
-            resource=self._resources[span.part],
-            attributes=span.attributes,
-            events=_events(span),
-            links=tuple(_links(span)),
-            kind=_KINDS[span.part],
-            status=_status(span),
-            start_time=span.start * 1000,
-            end_time=span.end * 1000,
-            instrumentation_scope=self._scope,
-        )
-
-
-_UNSET = Status(StatusCode.UNSET)
-
-
-def _status(span: SpanData) -> Status:
-    if span.error is None:
-        return _UNSET
-    return Status(StatusCode.ERROR, span.error.message or span.error.code)
-
-
-def _events(span: SpanData) -> tuple[Event, ...]:
-    error = span.error
-    if error is None or span.part != "runner":
-        return ()
-    attributes: dict[str, str] = {t.EXCEPTION_TYPE: error.type or error.code, t.EXCEPTION_MESSAGE: error.message}
-    if error.stack:
-        attributes[t.EXCEPTION_STACKTRACE] = error.stack
-    return (Event(t.EXCEPTION, attributes=attributes, timestamp=span.end * 1000),)
-
-
-def _links(span: SpanData) -> Iterator[Link]:
-    for link in span.links:
-        context = SpanContext(int(link.trace_id, 16), int(link.span_id, 16), is_remote=True, trace_flags=_SAMPLED)
-        yield Link(context)
-
 
 class SpanExport:
     """Sends batches in order. `send` returns once a batch has its place; `done` tells how far the collector has got."""
@@ -126,7 +35,7 @@ class SpanExport:
     def __init__(self, environment: str) -> None:
         # The exporter reports every failed try with a traceback; we say it once.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._converter = Converter(environment)
+        self._encoder = Encoder(environment)
         self._exporter = OTLPSpanExporter()
         self._queue: queue.Queue[tuple[Sequence[SpanData], int] | None] = queue.Queue()
         self._queued = 0
@@ -161,7 +70,7 @@ class SpanExport:
             spans, position, last = self._gather()
             for start in range(0, len(spans), BATCH_SPANS_MAX):
                 batch = spans[start : start + BATCH_SPANS_MAX]
-                if not self._offer([self._converter.convert(span) for span in batch]):
+                if not self._offer(self._encoder.encode(batch)):
                     return
             self.done = max(self.done, position)
             self._tell(self._taken, len(spans))
@@ -189,11 +98,12 @@ class SpanExport:
         self._queued -= count
         self._room.set()
 
-    def _offer(self, spans: Sequence[ReadableSpan]) -> bool:
+    def _offer(self, request: bytes) -> bool:
         """Until the collector takes them; False when the process stops first."""
         pause = PAUSE_SECONDS_FIRST
         while not self._stopping.is_set():
-            if self._exporter.export(spans) is SpanExportResult.SUCCESS:
+            # The exporter behind its encoder: headers, compression, TLS, time-outs and short retries.
+            if self._exporter._client.export(request).success:
                 if self.problem is not None:
                     self.problem = None
                     logger.warning("spans_resumed")

@@ -7,6 +7,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from eventually import eventually
 from penstock.domain.execution import facts as f
@@ -15,12 +18,15 @@ from penstock.domain.trace import SpanContext, trace_of
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.positions import Positions
-from penstock.ports import Append
+from penstock.ports import Append, Recorded
+from penstock.telemetry.encode import Encoder
 from penstock.telemetry.export import SpanExport
+from penstock.telemetry.spans import spans_of
 from penstock.wire.names import Names
 from penstock_notifier.spans import READER, SpanLoop, Trails
 from sample_facts import FUNCTION, new_id, now
 from services.notifier.collector import Collector, attributes_of
+from services.notifier.sdk_spans import Converter
 
 CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 BOOM = f.ErrorInfo(code="user_error", type="ValueError", message="boom", stack="Traceback: boom")
@@ -226,3 +232,26 @@ def test_without_an_endpoint_nothing_of_opentelemetry_is_loaded() -> None:
     environ = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "1"]
+
+
+def test_our_encoder_says_what_the_encoder_of_the_sdk_says() -> None:
+    """Span for span, but for the sampled flag, which the SDK leaves out, and its empty status."""
+    execution_id = new_id()
+    delayed = [created(new_id(), CALLER, now() + 1), f.Discarded(n=2, at=now())]
+    facts = [created(execution_id, CALLER), *retried()]
+    history = [Recorded(execution_id, FUNCTION, n, fact) for n, fact in enumerate(facts, start=1)]
+    spans = spans_of(history) + spans_of([Recorded("a" * 32, FUNCTION, n, fact) for n, fact in enumerate(delayed, 1)])
+    ours = ExportTraceServiceRequest.FromString(Encoder("dev").encode(spans))
+    converter = Converter("dev")
+    theirs = encode_spans([converter.convert(span) for span in spans])
+    for request in (ours, theirs):
+        for group in request.resource_spans:
+            for span in group.scope_spans[0].spans:
+                span.flags &= ~0x01
+                if not span.status.code:
+                    span.ClearField("status")
+                for link in span.links:
+                    link.flags &= ~0x01
+    assert [MessageToDict(group.scope_spans[0]) for group in ours.resource_spans] == [
+        MessageToDict(group.scope_spans[0]) for group in theirs.resource_spans
+    ]
