@@ -82,8 +82,8 @@ def test_structured_events_read_as_the_official_package_wrote_them(official: Clo
 @settings(max_examples=50, deadline=None)
 def test_binary_events_read_as_the_official_package_wrote_them(official: CloudEvent) -> None:
     """Header values are percent-decoded once."""
-    # The package writes text and plain values as Python shows them, not as JSON.
-    assume(isinstance(official.get_data(), dict | list))
+    # The package writes everything but objects as Python shows it, not as JSON.
+    assume(isinstance(official.get_data(), dict))
     message = to_binary(official, JSONFormat())
     agree(ce.parse_http_binary(lower(message.headers), _bytes(message.body)), official)
 
