@@ -76,9 +76,16 @@ def _plain_object(value: Any, path: str, depth: int) -> Any:
     model = pydantic_model()
     if model is not None and isinstance(value, model):
         return _plain(value.model_dump(mode="python"), path, depth)  # type: ignore[attr-defined]
-    for base, convert in ((str, str), (int, int), (float, float), (dict, dict), (list, list), (tuple, list)):
-        if isinstance(value, base):
-            return _plain(convert(value), path, depth)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return _plain(int(value), path, depth)
+    if isinstance(value, float):
+        return _plain(float(value), path, depth)
+    if isinstance(value, dict):
+        return _plain_dict(value, path, depth)
+    if isinstance(value, list | tuple):
+        return _plain(list(value), path, depth)
     if isinstance(value, bytes | bytearray | memoryview):
         raise ResultNotSerialisable(
             f"{path} is {type(value).__name__}; encode it as text, or store it and return where."

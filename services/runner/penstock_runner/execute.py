@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Raw
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import LoseAttempt, Start
 from penstock.domain.execution.evolve import evolve
-from penstock.domain.execution.facts import Enqueued, RetryScheduled, Started
+from penstock.domain.execution.facts import AnyFact, Enqueued, RetryScheduled, Started
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.limits import payload_inline_bytes_max
@@ -80,6 +81,7 @@ class Executor:
     async def drain(self, grace: float) -> None:
         """Give back what has not started, let the rest finish for `grace` seconds, then hand it back too."""
         self.is_draining = True
+        self._pool.retire()
         for activity in list(self.active.values()):
             if activity.activation == 0 and activity.task is not None:
                 activity.task.cancel()
@@ -259,14 +261,14 @@ class Executor:
             ref = f"{activity.state.id}-result-{activity.state.attempt}"
             await self._store(ref, ending)
         command = command_of(ending, activity.activation, activity.spec.policy, ref)
-        if command is None:
-            return
+        facts: Sequence[AnyFact] = ()
         try:
+            if command is None:
+                raise Rejected("activation_closed", "The attempt was stopped because its activation is over.")
             facts = await activity.carry_out(self._log, command, self._clock, self._dice)
         except Rejected:
             # The activation was closed by somebody else: our outcome is too late and counts for nothing.
             logger.info("outcome_too_late", execution=activity.state.id, attempt=activity.state.attempt)
-            return
         for fact in facts:
             if isinstance(fact, RetryScheduled):
                 await self._timers.set(activity.state.id, RETRY_WAIT, fact.retry_at)

@@ -194,7 +194,7 @@ class Requests:
             raise Rejected("unknown_execution", f"The beginning of execution {execution_id} is not there any more.")
         now = self._clock()
         options = resolve(CallOptions(metadata=first.metadata, priority=first.priority, retries=first.retries), now)
-        options.timeout = first.timeout
+        options = msgspec.structs.replace(options, timeout=first.timeout)
         origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
         new_id = self._new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_bench import Bench, StartRunner
 
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
@@ -17,6 +16,7 @@ from penstock.service.lifecycle import Runtime
 from penstock.service.settings import Settings
 from penstock.wire.names import Names
 from penstock_runner.app import open_runner
+from runner_bench import Bench, StartRunner
 
 HERE = Path(__file__).parent
 

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from runner_bench import Bench, StartRunner
 
 from penstock.domain.execution.facts import RetryScheduled
+from runner_bench import Bench, StartRunner
 
 
 async def test_an_async_function_runs_to_its_result(bench: Bench, start_runner: StartRunner) -> None:
@@ -122,9 +122,7 @@ async def test_the_runner_works_on_after_a_crash(bench: Bench, start_runner: Sta
     assert await bench.result(await bench.enqueue("add", 1, 2)) == 3
 
 
-async def test_a_crash_is_charged_to_the_culprit_alone(
-    bench: Bench, start_runner: StartRunner, tmp_path: Any
-) -> None:
+async def test_a_crash_is_charged_to_the_culprit_alone(bench: Bench, start_runner: StartRunner, tmp_path: Any) -> None:
     """Its neighbour in the process is run again without losing any of its tries."""
     await start_runner()
     neighbour = await bench.enqueue("gate", str(tmp_path / "open"))

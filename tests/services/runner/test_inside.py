@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from runner_bench import Bench, StartRunner
-
 from penstock.domain.ids import span_id
+from runner_bench import Bench, StartRunner
 
 
 async def test_lines_of_an_async_attempt_are_kept(bench: Bench, start_runner: StartRunner) -> None:

@@ -67,22 +67,30 @@ class Pool:
                 self._spawn(self._add_idle(("sync", None)))
         return hello.specs
 
+    def retire(self) -> None:
+        """Replace no process any more: the end is near."""
+        self._stopping = True
+
     async def close(self) -> None:
         """Stop all processes; attempts still in them end as drained."""
-        self._stopping = True
-        for task in list(self._background):
-            task.cancel()
+        self.retire()
         for process in list(self._all):
             for assignment in process.assignments.values():
                 assignment.verdict = assignment.verdict or Killed("drained")
-            process.kill() if process.assignments else process.close()
+            if process.assignments:
+                process.kill()
+            else:
+                process.close()
         ended = [process.ended for process in self._all if process.ended is not None]
         if ended:
-            _, late = await asyncio.wait(ended, timeout=2.0)
+            await asyncio.wait(ended, timeout=1.0)
+        while self._all:
+            # Those that did not listen, and those that were being started just now.
             for process in list(self._all):
                 process.kill()
-            if late:
-                await asyncio.wait(late, timeout=2.0)
+            await asyncio.sleep(0.02)
+        for task in list(self._background):
+            task.cancel()
         self._memory.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -94,12 +102,15 @@ class Pool:
         """Run the attempt to its end, whatever that is. The caller holds a place."""
         if spec.is_async and spec.memory is None:
             process = await self._least_loaded()
-            process.assign(assignment, timeout)
+            # It may have been stopped while it waited for a process.
+            if not assignment.ending.done():
+                process.assign(assignment, timeout)
             return await assignment.ending
         process = await self._own(("async" if spec.is_async else "sync", spec.memory))
-        if spec.memory is not None:
-            self._memory.watch(process, assignment, spec.memory)
-        process.assign(assignment, timeout)
+        if not assignment.ending.done():
+            if spec.memory is not None:
+                self._memory.watch(process, assignment, spec.memory)
+            process.assign(assignment, timeout)
         ending = await assignment.ending
         if process.is_alive and not process.is_leaving and not self._stopping:
             self._idle.setdefault((process.setup.mode, process.setup.memory), []).append(process)
@@ -111,6 +122,7 @@ class Pool:
             if assignment.run.number in process.assignments:
                 process.stop(assignment, verdict, force)
                 return
+        assignment.end(verdict)
 
     async def _least_loaded(self) -> WorkerProcess:
         while True:
@@ -162,6 +174,8 @@ class Pool:
             hello = await process.hello
             if not hello.error:
                 break
+            if self._stopping:
+                return
             await self._not_loaded(hello.error)
         self._loaded()
         self._shared.append(process)

@@ -147,8 +147,10 @@ class WorkerProcess(asyncio.Protocol):
             self._transport.close()
 
     def _signal_group(self, number: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+        # A process group of 0 would be our own.
+        if self.pid:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
 
     # Attempts.
     def assign(self, assignment: Assignment, timeout: float | None) -> None:
