@@ -89,8 +89,11 @@ class Parameters:
             "type": "object",
             "properties": {field.name: schemas[at] for at, field in enumerate(self.fields)},
             "required": [field.name for field in self.fields if field.required],
-            "additionalProperties": bool(rest),
+            "additionalProperties": schemas[-1] if rest else False,
         }
+        if self.rest_args is not inspect.Parameter.empty:
+            # JSON Schema has no word for it; ingest reads this one and lets further positional arguments through.
+            schema["x-rest-args"] = True
         if components:
             schema["$defs"] = dict(components)
         return schema
