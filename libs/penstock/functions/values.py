@@ -65,7 +65,7 @@ def _plain_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
 def _plain_object(value: Any, path: str, depth: int) -> Any:
     """What is none of JSON's own types: structs, dataclasses, models, dates, enums, and subclasses of JSON's types."""
     if isinstance(value, msgspec.Struct):
-        return _plain(msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=_keep), path, depth)
+        return _plain(msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=_unknown), path, depth)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _plain(fields, path, depth)
@@ -101,5 +101,9 @@ def _plain_object(value: Any, path: str, depth: int) -> Any:
 _KEPT = (bytes, bytearray, memoryview, datetime, date, time, timedelta, UUID, Decimal)
 
 
-def _keep(value: Any) -> Any:
-    return value
+def _unknown(value: Any) -> Any:
+    """What msgspec does not know inside a struct."""
+    model = pydantic_model()
+    if model is not None and isinstance(value, model):
+        return value.model_dump(mode="python")  # type: ignore[attr-defined]
+    raise ResultNotSerialisable(f"It holds a value of type {type(value).__qualname__}, which JSON cannot carry.")
