@@ -1,5 +1,6 @@
 """What processes cost: CPU seconds and resident memory by role, read from /proc (Linux)."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -38,10 +39,9 @@ def role(command: list[str]) -> str:
         return "nats-server"
     if "workers.child" in line:
         return "worker"
-    for position, word in enumerate(command):
-        if word == "serve":
-            names = [each for each in command[position + 1 :] if not each.startswith("-")]
-            return "runner" if names == ["runner"] else "services"
+    if "serve" in command:
+        names = list(itertools.takewhile(lambda word: not word.startswith("-"), command[command.index("serve") + 1 :]))
+        return "runner" if names == ["runner"] else "services"
     return "supervisor"
 
 
