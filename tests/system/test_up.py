@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from penstock_process import Penstock, penstock, until
 
@@ -72,6 +73,7 @@ def test_a_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
         assert product.run("call", "add", "--args", "[1, 2]", "--wait").returncode == 0
 
 
+@pytest.mark.timeout(150)
 def test_killed_services_come_back_and_nothing_is_lost(tmp_path: Path) -> None:
     """kill -9 of the hub, the runner and nats-server while work is under way: every execution still succeeds."""
     with penstock(tmp_path, "shop:app", "--json") as product:

@@ -70,6 +70,10 @@ class Api:
             problem = msgspec.json.decode(response.content)
             code, detail = str(problem["code"]), str(problem["detail"])
             fields = [f"\n  {error['pointer']}: {error['detail']}" for error in problem.get("errors") or []]
+            failure = problem.get("error")
+            if failure:
+                # An execution that ended without a result: what the function raised says more than that.
+                fields.append("\n" + (failure["stack"] or f"{failure['type']}: {failure['message']}").rstrip())
         except (msgspec.DecodeError, KeyError, TypeError):
             code, fields = "internal", []
             detail = f"{self._settings.url} answered {response.status_code} and not in our format."
