@@ -31,7 +31,7 @@ class NamedFunction:
         self._options = options
 
     def options(self, **options: Any) -> "NamedFunction":
-        """The same with these options: delay, at, metadata, idempotency_key, discard_after, priority, retries, timeout."""
+        """The same with options of one call, as `Function.options` takes them."""
         return NamedFunction(self._client, self._name, call_options(options))
 
     async def enqueue(self, *args: Any, **kwargs: Any) -> Execution:
@@ -69,7 +69,7 @@ class Client:
     async def enqueue(
         self, name: str, /, *args: Any, options: dict[str, Any] | None = None, **kwargs: Any
     ) -> Execution:
-        """Make an execution of the named function. A parameter called `options` goes through `function(name).enqueue`."""
+        """Make an execution of the named function; `function(name).enqueue` if a parameter is called `options`."""
         return await self.send(name, *arguments(args, kwargs), call_options(options or {}))
 
     async def event(self, name: str, data: Any = None) -> str:
@@ -149,7 +149,7 @@ class Client:
                 method, self.url + path, content=body, headers=sent, timeout=httpx2.Timeout(10.0, read=30.0 + patience)
             )
         except httpx2.HTTPError as error:
-            detail = f"Penstock does not answer at {self.url} ({type(error).__name__}); is it running, is PENSTOCK_URL right?"
+            detail = f"Penstock does not answer at {self.url} ({type(error).__name__}). Start it, or set PENSTOCK_URL."
             raise PenstockError("unavailable", detail) from error
 
     def _client(self) -> httpx2.AsyncClient:

@@ -19,7 +19,7 @@ class PenstockError(Exception):
         self.members = members
 
 
-class ExecutionFailed(PenstockError):
+class ExecutionFailed(PenstockError):  # noqa: N818 - it reads as a claim
     """An execution ended without a result. `type` is that of the exception raised by the function, if it was one."""
 
     def __init__(self, execution_id: str, state: str, code: str, type: str, message: str, stack: str = "") -> None:  # noqa: A002

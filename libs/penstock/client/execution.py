@@ -48,11 +48,11 @@ class Execution:
         return self._executions.result(self.id, timeout)
 
     def state(self) -> Any:
-        """Its state as a word: queued, scheduled, running, waiting, retrying, succeeded, failed, cancelled, discarded, cancelling."""
+        """Its state as a word, such as `queued`, `running` or `succeeded`."""
         return self._executions.state(self.id)
 
     def cancel(self, force: bool = False) -> Any:
-        """Stop it; `force` leaves it no time to clean up. Raises PenstockError `wrong_state` when it has ended otherwise."""
+        """Stop it; `force` leaves it no time to clean up. Raises PenstockError `wrong_state` when it has ended."""
         return self._executions.cancel(self.id, force)
 
     def reschedule(self, delay: Duration | None = None) -> Any:

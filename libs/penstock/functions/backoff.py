@@ -12,7 +12,7 @@ Duration = str | float | timedelta
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """Exponential: the k-th retry comes initial * factor^(k-1) after the failure, at most `cap`, less up to `jitter` of it."""
+    """Exponential: the k-th retry comes initial * factor^(k-1) after it, at most `cap`, less up to `jitter` of that."""
 
     initial: Duration = "1s"
     factor: float = 2.0

@@ -47,9 +47,9 @@ class Function(Generic[P, R]):
         return f"<function {self.spec.name} of penstock>"
 
     def options(self, **options: Any) -> "Bound":
-        """The same function with options for one call: delay, at, metadata, idempotency_key, discard_after, priority, retries, timeout.
+        """The same function with options for one call.
 
-        Raises Rejected `invalid_option`.
+        They are delay, at, metadata, idempotency_key, discard_after, priority, retries and timeout. Raises Rejected `invalid_option`.
         """
         return Bound(self, call_options(options))
 
@@ -92,7 +92,7 @@ class App:
     def function(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when.
 
-        Raises Rejected `invalid_option` or `invalid_name` at once, so that a mistake is seen when the module is imported.
+        Raises Rejected `invalid_option` or `invalid_name` at once: a mistake is seen when the module is imported.
         """
         if function is not None:
             return self._declare(function, options)

@@ -10,7 +10,7 @@ class Terminal(Exception):  # noqa: N818 - it reads as a claim: "this failure is
 
 
 class RetryAfter(Exception):  # noqa: N818
-    """The attempt failed; try again after `delay` instead of the policy's own delay. It uses up a retry like any other failure."""
+    """The attempt failed; try again after `delay` instead of the policy's own. It uses up a retry like any failure."""
 
     def __init__(self, delay: str | float | timedelta, message: str = "") -> None:
         self.delay = seconds(delay, "RetryAfter")

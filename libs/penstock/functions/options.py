@@ -71,7 +71,7 @@ def check_expression(text: str, where: str) -> None:
 
 
 def call_options(given: Mapping[str, Any]) -> CallOptions:
-    """Options of one call, with Python's own durations and instants made into text. Raises Rejected `invalid_option`."""
+    """Options of one call, with Python's durations and instants made into text. Raises Rejected `invalid_option`."""
     check_names(given, CALL_OPTIONS, "A call")
     plain = dict(given)
     for name in ("delay", "discard_after", "timeout"):

@@ -99,7 +99,7 @@ class Parameters:
         return schema
 
     def bind(self, args: bytes | msgspec.Raw, kwargs: bytes | msgspec.Raw) -> tuple[list[Any], dict[str, Any]]:
-        """Python arguments from JSON, without context and event. Raises Rejected `invalid_arguments` naming the fields."""
+        """Arguments from JSON, without context and event. Raises Rejected `invalid_arguments` naming the fields."""
         given_args, given_kwargs = _args_decoder.decode(args), _kwargs_decoder.decode(kwargs)
         wrong: Pointers = []
         values: dict[str, Any] = {}

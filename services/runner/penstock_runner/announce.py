@@ -1,4 +1,4 @@
-"""Telling everybody which functions this runner has: their specs come from a worker process, never from importing user code."""
+"""Telling everybody which functions this runner has, as a worker process found them: we import no user code."""
 
 from collections.abc import Sequence
 

@@ -32,7 +32,7 @@ class Heartbeat:
                 await self._touch(started)
                 await self._look(started)
             except Unavailable as error:
-                # The connection comes back by itself; until then others may take our work over, and the log keeps us out.
+                # The connection comes back by itself; if others take our work over, the log keeps us out.
                 logger.warning("heartbeat_missed", error=str(error))
             await asyncio.sleep(max(0.1, BEAT_SECONDS - (self._loop.time() - started)))
 

@@ -1,4 +1,4 @@
-"""Lines of user code on their way to the LOGS stream: bounded per attempt, sent in batches, never waited for by an attempt."""
+"""Lines of user code on their way to the LOGS stream: bounded per attempt, sent in batches, waited for by nobody."""
 
 import asyncio
 from collections.abc import Iterable

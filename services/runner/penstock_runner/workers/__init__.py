@@ -1,1 +1,1 @@
-"""Worker processes: where user code lives. `child` and what it imports run inside them; the rest is the runner's side."""
+"""Worker processes: where user code lives. What `child` imports runs inside them; the rest is the runner's side."""

@@ -1,6 +1,7 @@
-"""Entry of a worker process: confine itself, load the app, say hello, and run attempts until the runner closes the socket.
+"""Entry of a worker process: confine itself, load the app, say hello, run attempts until the socket closes.
 
-Started as `python -m penstock_runner.workers.child SOCKET MARKER RUNNER` with two inherited descriptors and the runner's process id.
+Started as `python -m penstock_runner.workers.child SOCKET MARKER RUNNER`: two inherited descriptors and the
+runner's process id.
 """
 
 import importlib
@@ -16,7 +17,7 @@ from penstock_runner.workers.messages import Hello, Setup
 
 
 def load(target: str) -> App:
-    """The app at "module:attribute". Raises Rejected `invalid_option` when there is none; errors of the module pass through."""
+    """The app at "module:attribute". Raises Rejected when there is none; errors of the module pass through."""
     module_name, _, attribute = target.partition(":")
     sys.path.insert(0, os.getcwd())
     module = importlib.import_module(module_name)

@@ -1,4 +1,4 @@
-"""What a worker process does to itself before it loads user code: die with its runner, dump no core, keep its memory limit."""
+"""What a worker process does to itself first: die with its runner, dump no core, keep its memory limit."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Exceptions of user code as text: bounded, without local variables, and safe against exceptions that cannot be printed."""
+"""Exceptions of user code as text: bounded, without local variables, safe when they cannot be printed."""
 
 import traceback
 from types import TracebackType

@@ -102,7 +102,7 @@ class StepDone(Message, frozen=True, tag="step"):
 
 
 class Enqueue(Message, frozen=True, tag="enqueue"):
-    """Make an execution whose parent is this one; the body of the answer is its id. `options` is JSON of CallOptions."""
+    """Make an execution whose parent is this one; the answer's body is its id. `options` is JSON of CallOptions."""
 
     number: int
     call: int

@@ -28,7 +28,7 @@ Kind = tuple[str, int | None]
 
 
 class Pool:
-    """Async functions share some processes; each plain function, and each function with a memory limit, has one to itself."""
+    """Async functions share some processes; a plain function, or one with a memory limit, has one to itself."""
 
     def __init__(self, app: str, async_processes: int, sync_processes: int, environment: Mapping[str, str]) -> None:
         self._app = app

@@ -122,7 +122,7 @@ class WorkerProcess(asyncio.Protocol):
         assignments = list(self.assignments.values())
         self.assignments.clear()
         text = f"The worker process ended with {_exit_text(code)}."
-        # Who held the event loop did it. If nobody did, whoever was there alone; else it cannot be told, and all are charged.
+        # Who held the event loop did it. If nobody did, it cannot be told, and all are charged.
         stopped = [one for one in assignments if one.verdict is not None]
         known = holder in {one.run.number for one in assignments}
         for one in assignments:
