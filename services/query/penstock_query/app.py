@@ -60,7 +60,7 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await writer.dispose()
+        await store.close()
         await reader.dispose()
 
 

@@ -56,7 +56,8 @@ class Changes(NamedTuple):
     """What a batch does to the view: rows in the order of the tables' columns."""
 
     touched: dict[str, Known]
-    executions: list[Row]
+    created: list[Row]
+    moved: list[Row]
     metadata: list[Row]
     events: list[Row]
     functions: list[Row]
@@ -103,6 +104,7 @@ def folded(batch: Batch, known: Mapping[str, Known]) -> Changes:
     touched: dict[str, Known] = {}
     metadata: list[Row] = []
     refused = batch.quarantine
+    first = batch.facts[0].entry.sequence if batch.facts else 0
     for entry, execution_id, fact in batch.facts:
         before = touched.get(execution_id) or known.get(execution_id)
         if type(fact) is Enqueued:
@@ -127,18 +129,20 @@ def folded(batch: Batch, known: Mapping[str, Known]) -> Changes:
                 # Results of steps are read from the log; here they would only grow.
                 state = replace(state, steps={})
         touched[execution_id] = Known(created_sequence, state)
-    rows = [execution_row(each) for each in touched.values()]
-    return Changes(touched, rows, metadata, batch.events, batch.functions, refused)
+    new = [created_row(each) for each in touched.values() if each.created_sequence >= first]
+    moved = [moved_row(each) for each in touched.values() if each.created_sequence < first]
+    return Changes(touched, new, moved, metadata, batch.events, batch.functions, refused)
 
 
-def execution_row(known: Known) -> Row:
-    state = known.state
+def created_row(known: Known) -> Row:
+    """The whole row of an execution, in the order of the columns."""
+    created_sequence, state = known
     event_id, parent_id = state.event_id, state.parent_id
     return (
-        known.created_sequence,
+        created_sequence,
         state.id,
         state.function,
-        state.state.value,
+        str(state.state),
         state.sequence,
         state.created_at,
         state.scheduled_at,
@@ -147,6 +151,20 @@ def execution_row(known: Known) -> Row:
         indexable(event_id) if event_id else None,
         indexable(parent_id) if parent_id else None,
         _encode(state).decode(),
+    )
+
+
+def moved_row(known: Known) -> Row:
+    """What changes in the row of an execution, and its key last."""
+    created_sequence, state = known
+    return (
+        str(state.state),
+        state.sequence,
+        state.scheduled_at,
+        state.started_at,
+        state.finished_at,
+        _encode(state).decode(),
+        created_sequence,
     )
 
 

@@ -81,16 +81,16 @@ async def rebuild(
     await create_schema(live_url, schema)
     async with AsyncExitStack() as stack:
         live = open_engine(live_url, schema, writer=True)
-        stack.push_async_callback(live.dispose)
         live_store = Store(live, names.executions)
+        stack.push_async_callback(live_store.close)
         await live_store.prepare()
         beside = _Beside(live_url, schema)
         await beside.clear()
         stack.push_async_callback(beside.clear)
         engine = open_engine(beside.url, beside.schema, writer=True)
-        stack.push_async_callback(engine.dispose)
         await create_schema(beside.url, beside.schema)
         store = Store(engine, names.executions)
+        stack.push_async_callback(store.close)
         projection = Projection(store, names, await store.prepare())
 
         end = await log.last_sequence()

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, func, select
+from sqlalchemy import Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penstock.ports import LogEntry
 from penstock_query import tables as t
+from penstock_query.database import is_sqlite
 from penstock_query.fold import Changes, Known, rehydrated
+from penstock_query.sqlite_writer import SqliteWriter, Work
 
 
 class Fenced(Exception):  # noqa: N818
@@ -50,12 +52,17 @@ class Statements:
             return str(statement.compile(dialect=dialect, column_keys=[each.name for each in table.columns]))
 
         moving = ["state", "sequence", "scheduled_at", "started_at", "finished_at", "body"]
-        self.execution = upsert(t.executions, "id", moving)
+        # Only a row that is new needs the look at all keys that an upsert takes.
+        self.created = upsert(t.executions, "id", moving)
+        setters = {name: bindparam(f"new_{name}", type_=t.executions.c[name].type) for name in moving}
+        key = t.executions.c.created_sequence == bindparam("key", type_=t.executions.c.created_sequence.type)
+        self.moved = str(t.executions.update().values(setters).where(key).compile(dialect=dialect))
         self.metadata = upsert(t.execution_metadata, "", [])
         # The first fact about an event stands; a repeated fan-out says the same again.
         self.event = upsert(t.events, "", [])
         self.function = upsert(t.functions, "name", ["sequence", "body"])
         self.quarantine = upsert(t.quarantine, "", [])
+        self.gap = upsert(t.gaps, "", [])
         self.load = (
             "SELECT created_sequence, body FROM executions WHERE id IN (SELECT value FROM json_each(?))"
             if on_sqlite
@@ -77,6 +84,14 @@ class Store:
         self.engine = engine
         self.stream = stream
         self._sql = Statements(engine.dialect)
+        path = engine.url.database if is_sqlite(engine.url) else None
+        self._sqlite = SqliteWriter(path) if path is not None else None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._sqlite is not None:
+            await self._sqlite.close()
+        await self.engine.dispose()
 
     async def prepare(self) -> Position:
         """Create the tables where they are missing, anew where they have an older shape. Answers with the position."""
@@ -107,32 +122,42 @@ class Store:
 
     async def load(self, ids: Iterable[str]) -> dict[str, Known]:
         """The executions with these ids that have a row."""
-        async with self.engine.connect() as connection:
-            wanted = msgspec.json.encode(list(ids)).decode()
-            rows: Any = await connection.exec_driver_sql(self._sql.load, (wanted,))
-            return rehydrated((row[0], row[1]) for row in rows)
+        wanted = msgspec.json.encode(list(ids)).decode()
+        rows: Any
+        if self._sqlite is not None:
+            rows = await self._sqlite.load(self._sql.load, (wanted,))
+        else:
+            async with self.engine.connect() as connection:
+                rows = await connection.exec_driver_sql(self._sql.load, (wanted,))
+        return rehydrated((row[0], row[1]) for row in rows)
 
     async def write(self, changes: Changes, last: LogEntry, epoch: int, missing: list[tuple[int, int]]) -> None:
         """Rows and position together. Raises Fenced, and then nothing is written."""
         sql = self._sql
-        work = [
-            (sql.execution, changes.executions),
+        tables = [
+            (sql.created, changes.created),
+            (sql.moved, changes.moved),
             (sql.metadata, changes.metadata),
             (sql.event, changes.events),
             (sql.function, changes.functions),
             (sql.quarantine, changes.quarantine),
+            (sql.gap, missing),
         ]
-        async with self.engine.begin() as connection:
-            result = await connection.exec_driver_sql(
-                sql.advance, (last.sequence, digest_of(last), epoch, last.sequence)
-            )
+        work = [(statement, rows) for statement, rows in tables if rows]
+        fence = (last.sequence, digest_of(last), epoch, last.sequence)
+        written = self._sqlite.write if self._sqlite is not None else self._write
+        if not await written(sql.advance, fence, work):
+            raise Fenced
+
+    async def _write(self, fence: str, parameters: tuple[Any, ...], work: Work) -> bool:
+        async with self.engine.connect() as connection, connection.begin() as transaction:
+            result = await connection.exec_driver_sql(fence, parameters)
             if result.rowcount != 1:
-                raise Fenced
+                await transaction.rollback()
+                return False
             for statement, rows in work:
-                if rows:
-                    await connection.exec_driver_sql(statement, rows)
-            if missing:
-                await connection.execute(t.gaps.insert(), [{"first": a, "last": b} for a, b in missing])
+                await connection.exec_driver_sql(statement, list(rows))
+        return True
 
     async def gaps(self) -> list[tuple[int, int]]:
         async with self.engine.begin() as connection:

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.state import Execution
 from penstock.domain.ids import is_execution_id
@@ -16,6 +19,8 @@ from penstock.ports import Recorded
 from penstock_query.progress import Progress
 from penstock_query.queries import After
 from penstock_query.reads import Reads
+
+logger = structlog.get_logger("penstock.query")
 
 POLL_SECONDS = 0.05
 
@@ -109,10 +114,14 @@ class View:
         while True:
             await self.progress.wanted.wait()
             await standing_by.wait()
-            position = await self.reads.position()
-            events = await self.reads.event_positions(self.progress.waiting_events)
-            finals = await self.reads.final(self.progress.waiting_executions)
-            self.progress.advance(position, events, finals)
+            try:
+                position = await self.reads.position()
+                events = await self.reads.event_positions(self.progress.waiting_events)
+                finals = await self.reads.final(self.progress.waiting_executions)
+            except SQLAlchemyError as error:
+                logger.warning("view_unreadable", error=type(error).__name__)
+            else:
+                self.progress.advance(position, events, finals)
             await asyncio.sleep(POLL_SECONDS)
 
 

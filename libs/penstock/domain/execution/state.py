@@ -26,7 +26,7 @@ class State(StrEnum):
 FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DISCARDED})
 
 
-class Execution(msgspec.Struct, frozen=True, kw_only=True):
+class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution. Times are microseconds since the epoch; 0 or None where it has not happened.
 
     `activation` is the number of the run fact that made it runnable and is not yet closed, else 0. `owner` is the
