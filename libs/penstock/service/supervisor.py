@@ -20,7 +20,7 @@ from penstock.service.settings import Settings
 from penstock.wire.names import Names
 
 LAYOUT = (
-    Part("hub", ("ingest", "scheduler", "query")),
+    Part("hub", ("ingest", "scheduler", "notifier", "query")),
     Part("runner", ("runner",)),
 )
 """Which services share a process, in the order of their start; they stop in the reverse order."""
