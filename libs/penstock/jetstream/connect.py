@@ -25,6 +25,8 @@ class Connection:
         self.problem: str | None = "not connected yet"
         self.reconnected: list[Callable[[], None]] = []
         """Called after each reconnect: whoever has a request under way asks again."""
+        self._connecting: asyncio.Task[Client] | None = None
+        self._login_refused = False
 
     async def open(
         self,
@@ -45,30 +47,40 @@ class Connection:
         except OSError as error:
             raise Unavailable(f"Nothing answers at NATS {host}:{port} ({error.strerror or error}).") from None
         inbox = f"_INBOX_{user}" if user else "_INBOX"
-        try:
-            self.nc = await asyncio.wait_for(
-                nats.connect(
-                    servers=url.split(","),
-                    name=f"penstock-{self.name}",
-                    user=user,
-                    password=password,
-                    user_credentials=credentials,
-                    inbox_prefix=inbox.encode(),
-                    # A buffered publish would be stored long after its caller was told that it failed.
-                    pending_size=-1,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,
-                    ping_interval=5,
-                    max_outstanding_pings=2,
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_disconnected,
-                    reconnected_cb=self._on_reconnected,
-                    closed_cb=self._on_closed,
-                ),
-                15,
+        self._login_refused = False
+        self._connecting = asyncio.ensure_future(
+            nats.connect(
+                servers=url.split(","),
+                name=f"penstock-{self.name}",
+                user=user,
+                password=password,
+                user_credentials=credentials,
+                inbox_prefix=inbox.encode(),
+                # A buffered publish would be stored long after its caller was told that it failed.
+                pending_size=-1,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_disconnected,
+                reconnected_cb=self._on_reconnected,
+                closed_cb=self._on_closed,
             )
+        )
+        try:
+            self.nc = await asyncio.wait_for(self._connecting, 15)
         except (nats.errors.Error, TimeoutError) as error:
             raise Unavailable(f"NATS at {host}:{port} refused the connection: {error}.") from None
+        except asyncio.CancelledError:
+            if not self._login_refused:
+                raise
+            raise Unavailable(
+                f"NATS at {host}:{port} refused the connection: wrong user or password"
+                f" ({user or 'those of the URL or credentials file'})."
+            ) from None
+        finally:
+            self._connecting = None
         self.js = self.nc.jetstream()
         self.problem = None
 
@@ -80,6 +92,11 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
+        if self._connecting is not None and "authorization violation" in text.lower():
+            # The client itself would try the same password for ever.
+            self._login_refused = True
+            self._connecting.cancel()
+            return
         if "permissions violation" in text.lower():
             # The server answers a forbidden publish with silence; this is the only place that tells why.
             self.problem = f"NATS user lacks a permission: {text}"
