@@ -49,3 +49,10 @@ async def api(nats_server: EmbeddedServer, environment: Names, database_url: str
     """The running service on an empty log."""
     async with AsyncExitStack() as stack:
         yield await open_api(stack, nats_server, environment, tmp_path, database_url)
+
+
+@pytest.fixture
+async def sqlite_api(nats_server: EmbeddedServer, environment: Names, tmp_path: Path) -> AsyncIterator[Api]:
+    """The same on SQLite only, for reads that are answered from the log."""
+    async with AsyncExitStack() as stack:
+        yield await open_api(stack, nats_server, environment, tmp_path, "")

@@ -2,7 +2,10 @@
 
 import pytest
 
+from penstock.domain.errors import Rejected
 from penstock.domain.execution.facts import Enqueued, ErrorInfo, Failed, Started
+from penstock_query.cursors import decode_cursor
+from penstock_query.queries import Query, execution_filter
 from penstock_query.shapes import rfc3339
 from sample_facts import new_id, now
 
@@ -114,6 +117,13 @@ async def test_paging_forward_and_back_is_stable_under_inserts(api):
     assert head["next"] is not None
 
 
+def check(query):
+    wanted, paging = execution_filter(query), query.paging()
+    decode_cursor(paging.cursor, wanted.fingerprint)
+    query.after()
+    query.finish()
+
+
 @pytest.mark.parametrize(
     ("params", "pointer"),
     [
@@ -138,12 +148,19 @@ async def test_paging_forward_and_back_is_stable_under_inserts(api):
         ({"stat": "queued"}, "/stat"),
     ],
 )
-async def test_a_bad_parameter_is_named(api, params, pointer):
-    """Every bad or unknown parameter is a 400 `invalid_query` that points at it, never an empty list."""
-    answer = await api.client.get("/v1/executions", params=params)
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (400, "invalid_query")
-    assert problem["errors"][0]["pointer"] == pointer
+def test_a_bad_parameter_is_named(params, pointer):
+    """Every bad or unknown parameter is refused as `invalid_query` with a pointer at it."""
+    with pytest.raises(Rejected) as refused:
+        check(Query(list(params.items())))
+    assert (refused.value.code, refused.value.pointers[0][0]) == ("invalid_query", pointer)
+
+
+async def test_a_bad_parameter_is_an_error_and_never_an_empty_list(api):
+    """Over HTTP it is a 400 problem, and it is told before any waiting."""
+    for params in ({"state": "done"}, {"stat": "queued", "after": "x:999"}, {"cursor": "?", "after": "x:999"}):
+        answer = await api.client.get("/v1/executions", params=params)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query")
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_cursor_keeps_its_filters(api):
