@@ -162,6 +162,7 @@ async def test_wake_ups_survive_a_killed_server(own_server: EmbeddedServer) -> N
     overdue, later = new_id(), new_id()
     due = now() + 300_000
     taking = asyncio.create_task(wake_ups.take(1))
+    await eventually(lambda: _is_consumed(connection, names))
     await timers.set(overdue, "w", due)
     await timers.set(later, "w", now() + HOUR)
     assert own_server.process is not None
@@ -177,6 +178,10 @@ async def test_wake_ups_survive_a_killed_server(own_server: EmbeddedServer) -> N
     assert await timers.pending(later, "w")
     await wake_ups.stop()
     await connection.close()
+
+
+async def _is_consumed(connection: Connection, names: Names) -> bool:
+    return (await connection.js.stream_info(names.timers)).state.consumer_count > 0
 
 
 async def _floor(connection: Connection, names: Names) -> bool:
