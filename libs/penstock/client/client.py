@@ -3,6 +3,7 @@
 import asyncio
 import time
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -20,6 +21,7 @@ from penstock.service.settings import load_settings
 
 POLL_SECONDS = 20.0
 """How long one request for a result waits; longer waits are made of several."""
+PAUSE_SECONDS = 0.1
 
 
 class NamedFunction:
@@ -49,6 +51,8 @@ class Client:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http: httpx2.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._written = ""
+        """Position of the last write: what is read afterwards reflects it."""
 
     async def __aenter__(self) -> "Client":
         return self
@@ -91,6 +95,7 @@ class Client:
             {"args": msgspec.Raw(args), "kwargs": msgspec.Raw(kwargs), "options": msgspec.to_builtins(options)}
         )
         made = await self._call("POST", f"/v1/functions/{function}/executions", body)
+        self._written = str(made.get("sequence") or self._written)
         return Execution(str(made["id"]), self)
 
     # What handles ask.
@@ -98,11 +103,10 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         while True:
             left = POLL_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
-            wait = min(left, POLL_SECONDS, wait_seconds_max)
-            headers = {"Prefer": f"wait={wait:.3f}".rstrip("0").rstrip(".")} if wait >= 0.001 else {}
-            response = await self._request(
-                "GET", f"/v1/executions/{execution_id}/result", headers=headers, patience=wait
-            )
+            wait = int(min(left, POLL_SECONDS, wait_seconds_max))
+            headers = {"Prefer": f"wait={wait}"} if wait else {}
+            started = time.monotonic()
+            response = await self._request("GET", self._read(execution_id, "/result"), headers=headers, patience=wait)
             if response.status_code == 200:
                 return msgspec.json.decode(response.content)
             if response.status_code == 409:
@@ -110,12 +114,14 @@ class Client:
             check(response)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"Execution {execution_id} has not ended within {timeout}.")
-            if wait < 0.05 or response.elapsed.total_seconds() < min(wait, 0.05):
-                # A server that does not wait for us must not be asked in a tight loop.
-                await asyncio.sleep(0.1 if deadline is None else min(0.1, max(0.0, deadline - time.monotonic())))
+            if time.monotonic() - started < wait:
+                # It was answered early without an end; such a server must not be asked in a tight loop.
+                await asyncio.sleep(PAUSE_SECONDS)
+            elif not wait:
+                await asyncio.sleep(min(PAUSE_SECONDS, left))
 
     async def state(self, execution_id: str) -> str:
-        return str((await self._call("GET", f"/v1/executions/{execution_id}"))["state"])
+        return str((await self._call("GET", self._read(execution_id)))["state"])
 
     async def cancel(self, execution_id: str, force: bool = False) -> None:
         await self._call("POST", f"/v1/executions/{execution_id}/cancel", msgspec.json.encode({"force": force}))
@@ -127,6 +133,10 @@ class Client:
     async def rerun(self, execution_id: str) -> Execution:
         made = await self._call("POST", f"/v1/executions/{execution_id}/rerun", b"{}")
         return Execution(str(made["id"]), self)
+
+    def _read(self, execution_id: str, part: str = "") -> str:
+        after = f"?after={quote(self._written)}" if self._written else ""
+        return f"/v1/executions/{execution_id}{part}{after}"
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         response = await self._request(method, path, body)

@@ -73,8 +73,8 @@ class Context:
         """Call `function` once and keep its result: later attempts get the stored result instead of calling again.
 
         Await it in an `async def` function. The same name used again in one attempt is numbered `name#2`, `name#3`, ...
-        in the order of the calls, so a loop may use one name. The result passes through JSON, on the first attempt as on
-        later ones.
+        in the order of the calls, so a loop may use one name. The result passes through JSON, on the first
+        attempt as on later ones.
         """
         return self._port.step(self._numbered(name), function, args, kwargs)
 

@@ -49,7 +49,8 @@ class Function(Generic[P, R]):
     def options(self, **options: Any) -> "Bound":
         """The same function with options for one call.
 
-        They are delay, at, metadata, idempotency_key, discard_after, priority, retries and timeout. Raises Rejected `invalid_option`.
+        They are delay, at, metadata, idempotency_key, discard_after, priority, retries and timeout.
+        Raises Rejected `invalid_option`.
         """
         return Bound(self, call_options(options))
 

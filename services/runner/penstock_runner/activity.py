@@ -48,7 +48,7 @@ class Activity:
         """Append what follows from the command, over the state known, and answer with the facts.
 
         Steps that end at the same time wait for each other here: a history has one writer at a time. What user code has
-        done must not be lost because the log is away for a while, so this tries again until it answers. Raises Rejected.
+        done must not be lost because the log is away for a while, so this tries until it answers. Raises Rejected.
         """
         while self._writing is not None:
             await self._writing
