@@ -50,12 +50,17 @@ def _run(settings: Settings, services: tuple[str, ...], *, http: bool, report_to
     from penstock.service.lifecycle import Runtime
     from penstock.service.process import run_until_stopped
 
-    def ready(runtime: Runtime) -> None:
+    def ready(runtime: Runtime, problems: dict[str, str]) -> None:
         if report_to is None:
             where = f" at http://{settings.http_host}:{runtime.http_port}" if runtime.http_port else ""
             errors.print(f"ready: {', '.join(services)}{where}")
+            for name, problem in problems.items():
+                errors.print(f"not well: {name}: {problem}", markup=False)
         else:
-            report(report_to, {"functions": runtime.functions, "http_port": runtime.http_port})
+            report(
+                report_to,
+                {"functions": runtime.functions, "http_port": runtime.http_port, "problems": problems},
+            )
             os.close(report_to)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -80,6 +80,8 @@ class Child:
         if "code" in message:
             raise StartRefused(message["code"], message["detail"], message["remedy"])
         self.report = message
+        for name, problem in message.get("problems", {}).items():
+            self._tell(f"{name} is not well: {problem}")
         if message.get("http_port"):
             # A port taken at random is kept when the process starts again.
             self._environment = {**self._environment, "PENSTOCK_HTTP_PORT": str(message["http_port"])}

@@ -30,7 +30,11 @@ GROUP = "penstock.services"
 
 # The shared log is written with the first of these users that the process has: the earlier may append more.
 LOG_USERS = ("scheduler", "ingest", "runner", "notifier", "query")
+OnReady = Callable[[Runtime, dict[str, str]], None]
+"""Is told what is still not well."""
+
 POLL_SECONDS = 0.02
+READY_SECONDS = 30.0
 
 
 def load_services(names: Iterable[str]) -> list[Service]:
@@ -63,14 +67,21 @@ async def running(settings: Settings, services: Sequence[str], *, http: bool = F
             runtime.stopping.set()
 
 
-async def until_ready(runtime: Runtime) -> None:
-    """Wait until every readiness check is content, or the process is stopping."""
-    while not runtime.stopping.is_set() and any(check() is not None for check in runtime.checks.values()):
+async def until_ready(runtime: Runtime, seconds: float = READY_SECONDS) -> dict[str, str]:
+    """Wait until every readiness check is content, the process is stopping, or the time is over.
+
+    Answers with what is still not well: a collector that is down must not keep everything else from starting.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        problems = {name: problem for name, check in runtime.checks.items() if (problem := check()) is not None}
+        if not problems or runtime.stopping.is_set() or asyncio.get_running_loop().time() > deadline:
+            return problems
         await asyncio.sleep(POLL_SECONDS)
 
 
 async def run_until_stopped(
-    settings: Settings, services: Sequence[str], on_ready: Callable[[Runtime], None], *, http: bool = False
+    settings: Settings, services: Sequence[str], on_ready: OnReady, *, http: bool = False
 ) -> int:
     """Run until SIGTERM or SIGINT, or a loop fails; answers with the exit code. A second signal leaves at once."""
     stop = _Stop()
@@ -80,9 +91,9 @@ async def run_until_stopped(
     try:
         async with running(settings, services, http=http) as runtime:
             stop.runtime = runtime
-            await until_ready(runtime)
+            problems = await until_ready(runtime)
             if not runtime.stopping.is_set():
-                on_ready(runtime)
+                on_ready(runtime, problems)
             await runtime.stopping.wait()
     except asyncio.CancelledError:
         # Stopped while it was starting.
