@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from penstock.domain.errors import Rejected
+from penstock.ports import Unavailable
 from penstock.service.settings import Settings
 from penstock.wire.names import Names
 
@@ -78,14 +79,19 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str) -> None:
 
 
 async def create_schema(url: URL, schema: str) -> None:
-    """Make the schema on PostgreSQL; SQLite needs none."""
+    """Make the schema on PostgreSQL; SQLite needs none. Raises Unavailable, or Rejected where the driver is missing."""
     if is_sqlite(url):
         return
-    engine = create_async_engine(url)
+    try:
+        engine = create_async_engine(url)
+    except ModuleNotFoundError:
+        raise Rejected("invalid_option", "PostgreSQL needs its driver: pip install 'penstock[postgres]'.") from None
     try:
         async with engine.begin() as connection:
             # Two processes that start together would otherwise collide in the catalogue.
             await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('penstock-view'))"))
             await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+    except (OSError, SQLAlchemyError) as error:
+        raise Unavailable(f"The database of PENSTOCK_DATABASE_URL does not answer ({type(error).__name__}).") from None
     finally:
         await engine.dispose()

@@ -9,8 +9,9 @@ from eventually import eventually
 from penstock.domain.errors import Rejected
 from penstock.domain.execution import facts as f
 from penstock.domain.system import EventFannedOut
-from penstock.ports import Append
-from penstock_query.database import open_engine, schema_of, view_url
+from penstock.ports import Append, Unavailable
+from penstock.service.settings import Settings
+from penstock_query.database import create_schema, open_engine, schema_of, view_url
 from penstock_query.rebuild import Difference, rebuild
 from sample_facts import new_id
 from services_query_api import open_api
@@ -165,3 +166,12 @@ async def test_the_second_projector_stands_by_and_takes_over(nats_server, enviro
         await second.append(execution_id, history(execution_id)[2:], expected=second.last)
         assert (await second.get(f"/v1/executions/{execution_id}"))["state"] == "succeeded"
         assert (await rebuilt(second)).equal
+
+
+async def test_a_database_that_does_not_answer_is_told_in_a_sentence(names):
+    """Neither a traceback nor the password of the URL."""
+    url = view_url(Settings(database_url="postgresql://user:secret@127.0.0.1:1/none"), names)
+    with pytest.raises(Unavailable) as refused:
+        await create_schema(url, "any")
+    assert "PENSTOCK_DATABASE_URL" in str(refused.value)
+    assert "secret" not in str(refused.value)
