@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,21 @@ from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.provision import provision
 from penstock.jetstream.server import EmbeddedServer
 from penstock.wire.names import Names
+
+
+# Read before the settings are taken away below.
+IS_STRICT = "PENSTOCK_TEST_STRICT" in os.environ
+"""Set where every test has to run (.ci/run): a skip is then a failure."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn skips into failures where nothing may be skipped."""
+    report = yield
+    if IS_STRICT and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
+    return report
 
 
 def pytest_configure() -> None:
