@@ -120,6 +120,19 @@ def talks_sync(ctx: Context) -> None:
 
 
 @app.function
+async def chatters() -> None:
+    for number in range(15_000):
+        print(number)
+
+
+@app.function
+def chatters_sync() -> None:
+    for number in range(15_000):
+        print(number)
+    sys.stdout.write("x" * 50_000_000)
+
+
+@app.function
 async def parent(ctx: Context) -> str:
     child = await add.enqueue(1, 2)
     return child.id

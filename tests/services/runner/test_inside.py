@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from penstock.domain.ids import span_id
+from penstock.domain.limits import log_lines_per_attempt_max
 from runner_bench import Bench, StartRunner
 
 
@@ -33,6 +36,19 @@ async def test_lines_of_a_crashing_process_are_kept(bench: Bench, start_runner: 
     await start_runner()
     lines = await bench.lines(await bench.enqueue("segfaults"), 1, 1)
     assert lines[0]["text"] == "about to fall"
+
+
+@pytest.mark.parametrize("function", ["chatters", "chatters_sync"])
+async def test_lines_beyond_the_limit_are_dropped_and_that_is_said(
+    bench: Bench, start_runner: StartRunner, function: str
+) -> None:
+    """The first ones are kept, and the attempt does not suffer."""
+    await start_runner()
+    execution = await bench.enqueue(function)
+    assert (await bench.final(execution)).state == "succeeded"
+    lines = await bench.lines(execution, 1, log_lines_per_attempt_max + 1)
+    assert [line["text"] for line in lines[:-1]] == [str(number) for number in range(log_lines_per_attempt_max)]
+    assert "were dropped" in lines[-1]["text"]
 
 
 async def test_an_execution_made_inside_has_its_parent(bench: Bench, start_runner: StartRunner) -> None:

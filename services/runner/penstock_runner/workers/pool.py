@@ -12,7 +12,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.function.options import FunctionSpec
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.memory import MemoryWatch
-from penstock_runner.workers.messages import Setup
+from penstock_runner.workers.messages import Raised, Setup
 from penstock_runner.workers.process import WorkerProcess
 from penstock_runner.workers.slots import Slots
 
@@ -112,6 +112,9 @@ class Pool:
                 self._memory.watch(process, assignment, spec.memory)
             process.assign(assignment, timeout)
         ending = await assignment.ending
+        if isinstance(ending, Raised) and ending.code == "out_of_memory":
+            # Its heap is full of what the attempt left there; the next one shall have all it was promised.
+            process.close()
         if process.is_alive and not process.is_leaving and not self._stopping:
             self._idle.setdefault((process.setup.mode, process.setup.memory), []).append(process)
         return ending
