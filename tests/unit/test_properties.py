@@ -53,7 +53,7 @@ def closes(state: Execution, fact: f.AnyFact) -> bool:
     return evolve(state, EXECUTION_ID, fact).activation != state.activation
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), creation=first)
 def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, creation: f.Enqueued) -> None:
     """It folds, has no gap, nothing follows the end, at most one activation is open, each refusal has its code."""
@@ -61,7 +61,7 @@ def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, cre
     state = evolve(None, EXECUTION_ID, creation)
     now = 0
     refused: set[str] = set()
-    for _ in range(data.draw(st.integers(1, 25))):
+    for _ in range(data.draw(st.integers(1, 15))):
         now += data.draw(st.integers(0, 20))
         command = data.draw(commands(state.activation))
         try:
@@ -85,7 +85,7 @@ def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, cre
     assert all(not isinstance(fact, f.FINAL) for fact in history[:-1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), creation=first)
 def test_a_history_read_back_folds_to_the_same_state(data: st.DataObject, creation: f.Enqueued) -> None:
     """Encoding loses nothing that a rule looks at."""
@@ -103,7 +103,7 @@ def test_a_history_read_back_folds_to_the_same_state(data: st.DataObject, creati
     assert fold(EXECUTION_ID, stored) == state
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), creation=first, now=st.integers(0, 100))
 def test_the_same_question_gets_the_same_answer(data: st.DataObject, creation: f.Enqueued, now: int) -> None:
     """No clock and no chance hides in the rules."""
