@@ -279,3 +279,14 @@ async def test_following_goes_on_when_its_consumer_was_deleted(
     await eventually(lambda: len(seen) == 2)
     assert [each.sequence for each in seen] == [1, 2]
     following.cancel()
+
+
+async def test_what_is_no_fact_does_not_spoil_its_execution(log: JetStreamLog) -> None:
+    """Bytes that somebody else wrote among the facts are read over, and counted for the next expectation."""
+    one = new_id()
+    await log.append(entry(one))
+    stray = await log.publisher.publish(log.names.fact_subject(one, FUNCTION, "fact"), b'{"specversion": "1.0"}')
+    recorded = await log.read(one, FUNCTION)
+    assert recorded[-1].sequence == stray
+    await log.append(entry(one, started(2), expected=stray))
+    assert await kinds(log, one) == ["enqueued", "malformed", "started"]

@@ -79,9 +79,7 @@ def permissions(names: Names) -> dict[str, dict[str, list[str]]]:
         "query": _query(names),
         OPERATOR: _operator(names),
     }
-    rights = {
-        user: {"publish": subjects, "subscribe": [f"_INBOX_{user}.>"]} for user, subjects in published.items()
-    }
+    rights = {user: {"publish": subjects, "subscribe": [f"_INBOX_{user}.>"]} for user, subjects in published.items()}
     rights["runner"]["subscribe"].append(names.hint_subject("*"))
     rights[TRIGGER_USER] = {
         "publish": [

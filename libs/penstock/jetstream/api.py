@@ -28,14 +28,10 @@ async def request(
 ) -> dict[str, Any]:
     """One request and its answer. Raises ApiRefused or Unavailable."""
     try:
-        answer = await connection.nc.request(
-            subject, msgspec.json.encode(body) if body else b"", timeout=timeout
-        )
+        answer = await connection.nc.request(subject, msgspec.json.encode(body) if body else b"", timeout=timeout)
     except (NatsError, OSError) as error:
         reason = connection.problem or str(error) or type(error).__name__
-        raise Unavailable(
-            f"JetStream does not answer {subject}: {reason}. Is JetStream enabled there?"
-        ) from None
+        raise Unavailable(f"JetStream does not answer {subject}: {reason}. Is JetStream enabled there?") from None
     decoded: dict[str, Any] = msgspec.json.decode(answer.data)
     if "error" in decoded:
         refusal = decoded["error"]

@@ -31,9 +31,7 @@ def find_server(explicit: str | Path | None = None) -> Path:
     if explicit is not None:
         path = Path(explicit).expanduser()
         if not path.is_file():
-            raise StartRefused(
-                "nats_server_missing", f"There is no nats-server at {path}.", "Correct the path."
-            )
+            raise StartRefused("nats_server_missing", f"There is no nats-server at {path}.", "Correct the path.")
         check_program(path)
         return path
     for path in _candidates():
@@ -81,9 +79,7 @@ def _candidates() -> Iterator[Path]:
         files = importlib.metadata.files(DISTRIBUTION) or []
         yield from (Path(str(file.locate())) for file in files if file.name == PROGRAM)
         # `pip install --target` keeps programs in bin/ beside the metadata, where the record does not say.
-        yield from (
-            Path(str(file.locate())).parents[1] / "bin" / PROGRAM for file in files if file.name == "METADATA"
-        )
+        yield from (Path(str(file.locate())).parents[1] / "bin" / PROGRAM for file in files if file.name == "METADATA")
     except importlib.metadata.PackageNotFoundError:
         pass
     yield Path(sysconfig.get_path("scripts")) / PROGRAM

@@ -11,15 +11,10 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from msgspec.structs import replace
-
-from penstock.domain.execution.facts import is_end, opens_activation
 from penstock.domain.limits import atomic_batch_messages_max
 from penstock.jetstream.publisher import PubAck, Publisher, Unanswered
-from penstock.ports import Append, Conflict, Unavailable
+from penstock.ports import Conflict, Unavailable
 from penstock.wire import names as wire
-from penstock.wire.codec import encode_fact
-from penstock.wire.names import FactClass, Names
 
 BATCH_MIN = 32
 """From so many waiting messages on, a batch is cheaper than single appends (measured: decision 0003)."""
@@ -31,20 +26,27 @@ SENDS_MAX = 4
 RECONNECT_SECONDS = 0.5
 """Pause before the next try while the connection is down."""
 
-ReadBack = Callable[[Append, str], Awaitable[int | None]]
+ReadBack = Callable[[], Awaitable[int | None]]
+"""Where the last message of an append stands, if it was stored after all."""
 
 
 class _Unit:
     """One append: its encoded messages and whoever waits for it."""
 
-    __slots__ = ("entry", "fact_id", "future", "messages")
+    __slots__ = ("expected", "future", "history", "messages", "read_back")
 
     def __init__(
-        self, entry: Append, messages: list[tuple[str, bytes]], fact_id: str, future: asyncio.Future[int]
+        self,
+        history: str,
+        expected: int,
+        messages: list[tuple[str, bytes]],
+        read_back: ReadBack,
+        future: asyncio.Future[int],
     ) -> None:
-        self.entry = entry
+        self.history = history
+        self.expected = expected
         self.messages = messages
-        self.fact_id = fact_id
+        self.read_back = read_back
         self.future = future
 
     def settle(self, sequence: int) -> None:
@@ -59,10 +61,8 @@ class _Unit:
 class GroupCommit:
     """The queue of appends of one process, and the one task that writes them."""
 
-    def __init__(self, publisher: Publisher, names: Names, read_back: ReadBack) -> None:
+    def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._names = names
-        self._read_back = read_back
         self._queue: deque[_Unit] = deque()
         self._changed = asyncio.Event()
         self._singles = 0
@@ -77,24 +77,19 @@ class GroupCommit:
         """An id that no other act of publishing has."""
         return f"{self._process}-{next(self._ids):x}"
 
-    def add(self, entry: Append) -> asyncio.Future[int]:
-        """Queue an append; the future holds the sequence of its last fact, or raises Conflict or Unavailable."""
-        messages: list[tuple[str, bytes]] = []
-        fact_id = ""
-        for fact in entry.facts:
-            fact_id = self.next_id()
-            kind: FactClass = "fact"
-            if opens_activation(fact):
-                kind = "run"
-            elif is_end(fact, entry.has_parent):
-                kind = "end"
-            subject = self._names.fact_subject(entry.execution_id, entry.function, kind)
-            messages.append((subject, encode_fact(replace(fact, id=fact_id))))
+    def add(
+        self, history: str, expected: int, messages: list[tuple[str, bytes]], read_back: ReadBack
+    ) -> asyncio.Future[int]:
+        """Queue (subject, data) messages that are stored together, or not at all.
+
+        `history` is the subject or filter whose last sequence must be `expected`. The future holds the sequence of the
+        last message, or raises Conflict or Unavailable.
+        """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         future.add_done_callback(self._settled)
         self._unsettled += 1
         self._idle.clear()
-        self._queue.append(_Unit(entry, messages, fact_id, future))
+        self._queue.append(_Unit(history, expected, messages, read_back, future))
         self._changed.set()
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="group-commit")
@@ -160,7 +155,7 @@ class GroupCommit:
                 return (await self._send([unit])).seq
             except Conflict:
                 # Perhaps refused because our own earlier try was stored and only its answer was lost.
-                stored = await self._read_back(unit.entry, unit.fact_id)
+                stored = await unit.read_back()
                 if stored is None:
                     raise
                 return stored
@@ -193,17 +188,17 @@ class GroupCommit:
             last -= len(unit.messages)
 
     def _take_batch(self) -> list[_Unit]:
-        """Units up to the size of a batch, at most one per execution: two in one batch would not see each other."""
+        """Units up to the size of a batch, at most one per history: two in one batch would not see each other."""
         units: list[_Unit] = []
         postponed: list[_Unit] = []
         seen: set[str] = set()
         size = 0
         while self._queue and size + len(self._queue[0].messages) <= atomic_batch_messages_max:
             unit = self._queue.popleft()
-            if unit.entry.execution_id in seen:
+            if unit.history in seen:
                 postponed.append(unit)
                 continue
-            seen.add(unit.entry.execution_id)
+            seen.add(unit.history)
             units.append(unit)
             size += len(unit.messages)
         self._queue.extendleft(reversed(postponed))
@@ -212,7 +207,7 @@ class GroupCommit:
     async def _send(self, units: list[_Unit]) -> PubAck:
         """Put the units on the wire, as one atomic batch if there is more than one message, and await the answer."""
         messages = [
-            (subject, data, self._expectation(unit) if index == 0 else {})
+            (subject, data, _expectation(unit) if index == 0 else {})
             for unit in units
             for index, (subject, data) in enumerate(unit.messages)
         ]
@@ -230,9 +225,6 @@ class GroupCommit:
         headers[wire.BATCH_COMMIT] = "1"
         return await (await self._publisher.send(subject, data, headers))
 
-    def _expectation(self, unit: _Unit) -> dict[str, str]:
-        entry = unit.entry
-        return {
-            wire.EXPECTED_SEQUENCE: str(entry.expected),
-            wire.EXPECTED_SUBJECT: self._names.history_filter(entry.execution_id),
-        }
+
+def _expectation(unit: _Unit) -> dict[str, str]:
+    return {wire.EXPECTED_SEQUENCE: str(unit.expected), wire.EXPECTED_SUBJECT: unit.history}

@@ -16,9 +16,7 @@ _ALIVE = b"alive"
 class LeaseTable:
     """ports.Leases. All its times are the server's and the process's own durations: no two clocks are ever compared."""
 
-    def __init__(
-        self, connection: Connection, names: Names, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, connection: Connection, names: Names, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._names = names
         self._publisher = Publisher(connection)
         self._reader = DirectReader(connection)

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 import nats.js.errors
+import structlog
 from msgspec.structs import replace
 from nats.errors import Error as NatsError
 
+from penstock.domain.execution.facts import AnyFact, Unknown, is_end, opens_activation
 from penstock.domain.system import AnySystemFact
 from penstock.jetstream.commit import GroupCommit
 from penstock.jetstream.connect import Connection
@@ -14,9 +17,10 @@ from penstock.jetstream.follow import follow
 from penstock.jetstream.publisher import Publisher
 from penstock.jetstream.reader import DirectReader, StoredMessage
 from penstock.ports import Append, Conflict, LogEntry, Recorded, Unavailable
-from penstock.wire import names as wire
-from penstock.wire.codec import decode_fact, encode_system_fact
-from penstock.wire.names import Names
+from penstock.wire.codec import decode_fact, decode_system_fact, encode_fact, encode_system_fact
+from penstock.wire.names import FactClass, Names
+
+logger = structlog.get_logger("penstock")
 
 
 class JetStreamLog:
@@ -27,7 +31,7 @@ class JetStreamLog:
         self.names = names
         self.publisher = Publisher(connection)
         self.reader = DirectReader(connection)
-        self._commit = GroupCommit(self.publisher, names, self._read_back)
+        self._commit = GroupCommit(self.publisher)
 
     async def close(self) -> None:
         """Wait for appends under way."""
@@ -35,11 +39,11 @@ class JetStreamLog:
 
     async def append(self, entry: Append) -> int:
         """Store the facts and answer with the sequence of the last. Raises Conflict or Unavailable."""
-        return await self._commit.add(entry)
+        return await self._add(entry)
 
     async def append_many(self, entries: Sequence[Append]) -> list[int | Conflict | Unavailable]:
         """The same for many executions at once, one verdict each, in order. An execution may occur once."""
-        futures = [self._commit.add(entry) for entry in entries]
+        futures = [self._add(entry) for entry in entries]
         verdicts: list[int | Conflict | Unavailable] = []
         for future in futures:
             try:
@@ -53,7 +57,12 @@ class JetStreamLog:
         subjects = self.names.fact_subjects(execution_id, function)
         parts = await asyncio.gather(*(self.reader.subject(self.names.executions, each) for each in subjects))
         found = sorted((message for part in parts for message in part), key=lambda message: message.sequence)
-        return [self._recorded(message) for message in found]
+        recorded: list[Recorded] = []
+        for message in found:
+            fact = self._fact(message, recorded[-1].fact if recorded else None)
+            if fact is not None:
+                recorded.append(Recorded(execution_id, function, message.sequence, fact))
+        return recorded
 
     async def find(self, execution_id: str) -> list[Recorded]:
         """The same when the function is not known: a wildcard look-up tells it, which is slower in a long log."""
@@ -64,9 +73,17 @@ class JetStreamLog:
     async def append_system(self, kind: str, key: str, fact: AnySystemFact, expected: int | None = None) -> int:
         """Store a fact about the system under `kind` and `key`. Raises Conflict or Unavailable."""
         subject = self.names.system_subject(kind, key)
-        fact = replace(fact, id=self._commit.next_id())
-        headers = None if expected is None else {wire.EXPECTED_SEQUENCE: str(expected)}
-        return await self.publisher.publish(subject, encode_system_fact(fact), headers)
+        fact_id = self._commit.next_id()
+        data = encode_system_fact(replace(fact, id=fact_id))
+        if expected is None:
+            return await self.publisher.publish(subject, data)
+
+        async def read_back() -> int | None:
+            last = await self.reader.last(self.names.executions, subject)
+            stored = decode_system_fact(last.data) if last is not None else None
+            return last.sequence if last is not None and stored is not None and stored.id == fact_id else None
+
+        return await self._commit.add(subject, expected, [(subject, data)], read_back)
 
     async def read_system(self, kind: str, key: str) -> StoredMessage | None:
         """The newest fact under `kind` and `key`."""
@@ -84,14 +101,34 @@ class JetStreamLog:
             raise Unavailable(f"stream {self.names.executions}: {error}") from None
         return info.state.last_seq
 
-    def _recorded(self, message: StoredMessage) -> Recorded:
-        parsed = self.names.parse_fact_subject(message.subject)
-        assert parsed is not None
-        return Recorded(parsed[0], parsed[2], message.sequence, decode_fact(message.data))
+    def _fact(self, message: StoredMessage, previous: AnyFact | Unknown | None) -> AnyFact | Unknown | None:
+        """The fact. What is none still counts for the sequence: later appends must expect it; nothing begins with it."""
+        try:
+            return decode_fact(message.data)
+        except msgspec.MsgspecError:
+            logger.warning("malformed_fact", subject=message.subject, sequence=message.sequence)
+            if previous is None:
+                return None
+            return Unknown(n=previous.n, at=previous.at, raw=msgspec.Raw(b"null"), name="malformed")
 
-    async def _read_back(self, entry: Append, fact_id: str) -> int | None:
-        """Where the last fact of our own append stands, if it was stored after all."""
-        for recorded in await self.read(entry.execution_id, entry.function):
-            if recorded.fact.id == fact_id:
-                return recorded.sequence
-        return None
+    def _add(self, entry: Append) -> asyncio.Future[int]:
+        execution_id, function = entry.execution_id, entry.function
+        messages: list[tuple[str, bytes]] = []
+        fact_id = ""
+        for fact in entry.facts:
+            fact_id = self._commit.next_id()
+            kind: FactClass = "fact"
+            if opens_activation(fact):
+                kind = "run"
+            elif is_end(fact, entry.has_parent):
+                kind = "end"
+            subject = self.names.fact_subject(execution_id, function, kind)
+            messages.append((subject, encode_fact(replace(fact, id=fact_id))))
+
+        async def read_back() -> int | None:
+            for recorded in await self.read(execution_id, function):
+                if recorded.fact.id == fact_id:
+                    return recorded.sequence
+            return None
+
+        return self._commit.add(self.names.history_filter(execution_id), entry.expected, messages, read_back)

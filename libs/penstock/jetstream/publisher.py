@@ -65,6 +65,7 @@ class Publisher:
     async def open(self) -> None:
         """Subscribe to the inbox of acknowledgements."""
         self._loop = asyncio.get_running_loop()
+        self._connection.reconnected.append(self._on_reconnected)
         self._inbox = self._connection.nc.new_inbox() + "."
         self._prefix_length = len(self._inbox)
         await self._connection.nc.subscribe(
@@ -127,6 +128,13 @@ class Publisher:
             future.set_exception(Conflict(ack.error.description))
         else:
             future.set_exception(Unavailable(f"{ack.error.description} (NATS error {ack.error.err_code})"))
+
+    def _on_reconnected(self) -> None:
+        """Answers to what was sent over the old connection will never come."""
+        waiting, self._waiting = self._waiting, {}
+        for future, _ in waiting.values():
+            if not future.done():
+                future.set_exception(Unanswered("the connection broke before the acknowledgement came"))
 
     def _expire(self) -> None:
         """Give up on the oldest. The table is in order of sending, so the first one still in time ends the search."""

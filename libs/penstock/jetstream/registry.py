@@ -40,9 +40,7 @@ def now_us() -> int:
 class FunctionRegistry:
     """ports.Registry. Look-ups are local; a declaration made anywhere is here within a fraction of a second."""
 
-    def __init__(
-        self, connection: Connection, names: Names, log: JetStreamLog, clock: Clock = now_us
-    ) -> None:
+    def __init__(self, connection: Connection, names: Names, log: JetStreamLog, clock: Clock = now_us) -> None:
         self._connection = connection
         self._names = names
         self._log = log
@@ -53,9 +51,7 @@ class FunctionRegistry:
 
     async def open(self) -> None:
         """Load what is declared, then keep up. Raises Unavailable."""
-        stored = await self._log.reader.subject(
-            self._names.registry_stream, self._names.registry_subject("*")
-        )
+        stored = await self._log.reader.subject(self._names.registry_stream, self._names.registry_subject("*"))
         for message in stored:
             self._take(message.data)
         if not stored:

@@ -48,8 +48,8 @@ def encode_system_fact(fact: AnySystemFact) -> bytes:
 
 
 def decode_system_fact(data: bytes) -> AnySystemFact | None:
-    """The fact, or None for a kind that this version does not know."""
+    """The fact, or None for a kind that this version does not know, and for what is no fact at all."""
     try:
         return _system_decoder.decode(data)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         return None
