@@ -17,7 +17,6 @@ from penstock.jetstream.provision import provision
 from penstock.jetstream.server import EmbeddedServer
 from penstock.wire.names import Names
 
-
 # Read before the settings are taken away below.
 IS_STRICT = "PENSTOCK_TEST_STRICT" in os.environ
 """Set where every test has to run (.ci/run): a skip is then a failure."""
