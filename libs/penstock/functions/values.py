@@ -65,7 +65,7 @@ def _plain_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
 def _plain_object(value: Any, path: str, depth: int) -> Any:
     """What is none of JSON's own types: structs, dataclasses, models, dates, enums, and subclasses of JSON's types."""
     if isinstance(value, msgspec.Struct):
-        return _plain(msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=_unknown), path, depth)
+        return _plain_struct(value, path, depth)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _plain(fields, path, depth)
@@ -97,13 +97,15 @@ def _plain_object(value: Any, path: str, depth: int) -> Any:
     )
 
 
-# msgspec would turn these into text or lists on its own; they come back unchanged and are then judged like any value.
-_KEPT = (bytes, bytearray, memoryview, datetime, date, time, timedelta, UUID, Decimal)
+def _plain_struct(value: msgspec.Struct, path: str, depth: int) -> Any:
+    """Each field is judged as it is; then msgspec writes the struct by its own rules (names, tags)."""
+    for name in value.__struct_fields__:
+        field = getattr(value, name)
+        if field is not msgspec.UNSET and not isinstance(field, msgspec.Raw):
+            _plain(field, f"{path}.{name}", depth + 1)
+    return msgspec.to_builtins(value, builtin_types=_TEXTUAL, enc_hook=_model_fields)
 
 
-def _unknown(value: Any) -> Any:
-    """What msgspec does not know inside a struct."""
-    model = pydantic_model()
-    if model is not None and isinstance(value, model):
-        return value.model_dump(mode="python")  # type: ignore[attr-defined]
-    raise ResultNotSerialisable(f"It holds a value of type {type(value).__qualname__}, which JSON cannot carry.")
+def _model_fields(value: Any) -> Any:
+    """What msgspec does not know inside a struct: it can only be a model or a subclass of JSON's types."""
+    return _plain_object(value, "$", 0)
