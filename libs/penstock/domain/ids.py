@@ -54,7 +54,7 @@ def child_execution_id(parent_id: str, call_number: int) -> str:
 
 
 def event_record_id(environment: str, source: str, event_id: str) -> str:
-    """The id under which an event with this CloudEvents identity (source and id) is listed."""
+    """A name for what is stored of an event with this CloudEvents identity (source and id)."""
     return _digest("record", environment, source, event_id)
 
 

@@ -24,7 +24,6 @@ class EventFannedOut(SystemFact, frozen=True, kw_only=True, tag="event_fanned_ou
     event_id: str
     name: str
     source: str = ""
-    external_id: str = ""
     executions: list[tuple[str, str]] = []
     """(function, execution id)"""
     refused: list[tuple[str, str, str]] = []

@@ -13,10 +13,8 @@ from penstock.domain.execution.facts import Enqueued
 from penstock.domain.execution.state import State
 from penstock.handle import fold_recorded
 from penstock.ports import Append, Conflict, ExecutionLog, ObjectStore, Timers, Unavailable
+from penstock.wire.names import START_WAIT
 from penstock_ingest.drafts import Draft
-
-START_WAIT = "start"
-"""The wait of an execution that may not start yet."""
 
 
 class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,7 +18,8 @@ from penstock.jetstream.inbox import Hints
 from penstock.ports import Clock, Dice, ExecutionLog, Timers
 from penstock.service.direct import Call, direct_post
 from penstock.service.problems import Answer
-from penstock_ingest.accept import START_WAIT, Accepted, Acceptor
+from penstock.wire.names import START_WAIT
+from penstock_ingest.accept import Accepted, Acceptor
 from penstock_ingest.drafts import Draft, Drafter, decode_strictly
 from penstock_ingest.executions import accepted_answer, idempotency_key, require_json
 

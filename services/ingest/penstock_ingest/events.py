@@ -9,7 +9,6 @@ from litestar.handlers import HTTPRouteHandler
 
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import CallOptions, resolve
-from penstock.domain.ids import event_record_id
 from penstock.domain.limits import batch_items_max, event_bytes_max
 from penstock.domain.trace import format_traceparent, parse_traceparent
 from penstock.jetstream.publisher import PubAck, Publisher
@@ -162,8 +161,7 @@ class EventRoutes:
         return await self._publisher.send(self._names.event_subject(event.name), data, headers)
 
     def _accepted(self, event: ce.Event, sequence: int) -> EventAccepted:
-        record = event_record_id(self._names.environment, event.source, event.id)
-        return EventAccepted(record, f"e:{sequence}")
+        return EventAccepted(event.id, f"e:{sequence}")
 
 
 def check_event_size(headers: Mapping[str, str], data: bytes) -> None:

@@ -127,7 +127,6 @@ class FanOut:
             event_id=plan.event_id,
             name=plan.name,
             source=plan.source,
-            external_id=plan.external_id,
             executions=executions,
             refused=refused,
             received_at=message.received_at,

@@ -38,7 +38,6 @@ class Plan(NamedTuple):
 
     name: str
     source: str
-    external_id: str
     event_id: str
     trace_id: str | None
     drafts: list[Draft]
@@ -81,12 +80,10 @@ class Planner:
             chosen = event_execution_id(self._names.environment, position_identity(message), name)
         caller = parse_traceparent(message.headers.get(wire.TRACEPARENT))
         draft = self._drafter.draft(spec, request, Origin(caller=caller), key, chosen)
-        source, external_id = "invoke", str(message.sequence)
         return Plan(
             name=name,
-            source=source,
-            external_id=external_id,
-            event_id=event_record_id(self._names.environment, source, position_identity(message)),
+            source="invoke",
+            event_id=position_id(message),
             trace_id=draft.fact.trace_id,
             drafts=[draft],
             refused=[],
@@ -100,15 +97,13 @@ class Planner:
         if key is not None:
             identity = f"key:{key}"
         caller = parse_traceparent(message.headers.get(wire.TRACEPARENT)) or parse_traceparent(event.traceparent)
-        record = event_record_id(self._names.environment, event.source, event.id)
         refused: list[tuple[str, str, str]] = []
         chosen = self._chosen(event, refused)
-        drafts = [self._start(spec, event, record, identity, caller) for spec in chosen]
+        drafts = [self._start(spec, event, identity, caller) for spec in chosen]
         return Plan(
             name=event.name,
             source=event.source,
-            external_id=event.id,
-            event_id=record,
+            event_id=event.id,
             trace_id=caller.trace_id if caller is not None else None,
             drafts=drafts,
             refused=refused,
@@ -139,7 +134,7 @@ class Planner:
         check_json(message.data, "")
         return ce.check_event(
             ce.Event(
-                id=f"{message.sequence}-{message.received_at}",
+                id=position_id(message),
                 source=f"nats:{self._names.events}",
                 name=name,
                 time=ce.instant(message.received_at),
@@ -168,25 +163,28 @@ class Planner:
             chosen.append(spec)
         return chosen
 
-    def _start(
-        self, spec: FunctionSpec, event: ce.Event, record: str, identity: str, caller: SpanContext | None
-    ) -> Draft:
+    def _start(self, spec: FunctionSpec, event: ce.Event, identity: str, caller: SpanContext | None) -> Draft:
         now = self._clock()
         execution_id = event_execution_id(self._names.environment, identity, spec.name)
         options = resolve(CallOptions(), now)
         encoded = ce.encode_event(event)
         if len(bytes(encoded)) <= payload_inline_bytes_max:
-            origin = Origin(caller=caller, event=encoded, event_id=record)
+            origin = Origin(caller=caller, event=encoded, event_id=event.id)
             fact = enqueued(execution_id, spec.name, EMPTY_ARGS, EMPTY_KWARGS, options, now, origin)
             return Draft(execution_id, fact)
         # All subscribers share one stored copy; what counts as its content is the same as for small events.
         digest = content_hash(msgspec.json.encode([event.name, bytes(event.data).decode(), event.data_base64]))
-        origin = Origin(caller=caller, event_id=record)
+        origin = Origin(caller=caller, event_id=event.id)
+        record = event_record_id(self._names.environment, event.source, event.id)
         ref = f"event-{record}-{digest}"
         fact = enqueued(execution_id, spec.name, EMPTY_ARGS, EMPTY_KWARGS, options, now, origin, ref)
         return Draft(execution_id, fact, b'{"args":[],"kwargs":{},"event":' + bytes(encoded) + b"}")
 
 
+def position_id(message: Published) -> str:
+    """What tells a message without an id from all others; the time also tells it from one of a stream made anew."""
+    return f"{message.sequence}-{message.received_at}"
+
+
 def position_identity(message: Published) -> str:
-    """What tells a message without a key from all others; the time also tells it from one of a stream made anew."""
-    return f"sequence:{message.sequence}:{message.received_at}"
+    return f"sequence:{position_id(message)}"

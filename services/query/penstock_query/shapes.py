@@ -151,7 +151,6 @@ class EventShape(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: str
     source: str | None
-    external_id: str | None
     received_at: str
     handled_at: str
     executions: list[StartedExecution]
@@ -227,7 +226,6 @@ def event_shape(
         name=name,
         state=state,
         source=fanned.source or None if fanned else None,
-        external_id=fanned.external_id or None if fanned else None,
         received_at=rfc3339(fact.received_at or fact.at),
         handled_at=rfc3339(fact.at),
         executions=[StartedExecution(function=f, id=i) for f, i in fanned.executions] if fanned else [],
