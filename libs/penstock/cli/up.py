@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +26,7 @@ EXAMPLE_APP = "penstock.examples.all:app"
 JAEGER = "docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger:2.20.0"
 TRACING = (
     "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
-    "PENSTOCK_TRACE_URL=http://localhost:16686/trace/{trace_id}",
+    "PENSTOCK_TRACE_URL='http://localhost:16686/trace/{trace_id}'",
 )
 FUNCTIONS_SHOWN_MAX = 40
 
@@ -109,7 +111,7 @@ def _panel(supervisor: Supervisor) -> Panel:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("API", f"{facts['url']}  (documentation at {facts['url']}/schema)")
+    table.add_row("API", f"{facts['url']}  (OpenAPI at /schema, with the key)")
     table.add_row("NATS", facts["nats_url"] + ("  (user trigger, password: the API key)" if supervisor.server else ""))
     table.add_row("API key", _key_line(supervisor))
     table.add_row("Functions", Text(shown))
@@ -140,7 +142,16 @@ def _next_lines(supervisor: Supervisor, url: str) -> list[str]:
     arguments = '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]' if function == "remind" else "[]"
     key = "$PENSTOCK_API_KEY" if settings.api_key else f"$(cat {key_path(settings)})"
     return [
-        f"  {prefix}penstock call {function} --args '{arguments}' --wait",
-        f"  {prefix}penstock executions list",
+        f"  {prefix}{_program()} call {function} --args '{arguments}' --wait",
+        f"  {prefix}{_program()} executions list",
         f'  curl {url}/v1/events -H "Authorization: Bearer {key}" --json \'{{"name": "hello.world", "data": 1}}\'',
     ]
+
+
+def _program() -> str:
+    """How to call this program from here: by name where the shell finds it, else by its path."""
+    path = Path(sys.executable).with_name("penstock")
+    found = shutil.which("penstock")
+    if not path.exists() or (found is not None and Path(found).samefile(path)):
+        return "penstock"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
