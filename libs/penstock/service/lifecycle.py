@@ -10,11 +10,11 @@ from typing import Any
 
 import structlog
 from litestar.types import ControllerRouterHandler
-from penstock.jetstream.registry import FunctionRegistry
 
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
 from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.registry import FunctionRegistry
 from penstock.service.settings import Settings
 from penstock.wire.names import Names
 
