@@ -2,8 +2,8 @@
 
 Frozen: the figures of the product are ratios to it. One process, one connection, a window of 1,000 items, no batches,
 the server syncing every write. Each item is created with an expectation (no history yet), pulled from a durable
-consumer on the log, marked as started and as succeeded with expectations, and acknowledged: what the product does for a plain
-execution, without any of its code.
+consumer on the log, marked as started and as succeeded with expectations, and acknowledged: what the product does for a
+plain execution, without any of its code.
 
 Usage: python tests/bench/raw.py --url nats://127.0.0.1:4222 --items 20000 [--writes 3]
 Prints one line of JSON: items per second, and CPU seconds of this process per 1,000 items.

@@ -56,7 +56,7 @@ def test_a_closed_issue_orders_nothing(examples: Penstock) -> None:
     """`when` looks at the payload's action."""
     payload = Path(__file__).resolve().parents[2] / "libs/penstock/examples/payloads/github-issues-closed.json"
     _python(examples, "penstock.examples.github", str(payload))
-    listed = until(lambda: _events(examples, "github.issues", 'unmatched'))
+    listed = until(lambda: _events(examples, "github.issues", "unmatched"))
     assert listed
 
 

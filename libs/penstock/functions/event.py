@@ -1,12 +1,17 @@
 """The event that started an execution, as a function sees it."""
 
+import base64
 from typing import Any
 
 import msgspec
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened outside. `time` is RFC 3339; `extensions` are the further attributes of a CloudEvent."""
+    """Something that happened outside.
+
+    `time` is RFC 3339. `data` is the decoded JSON; of an event that is not JSON it is bytes, of the media type
+    `datacontenttype`. `extensions` are the further attributes of a CloudEvent.
+    """
 
     id: str
     name: str
@@ -14,6 +19,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     time: str | None = None
     subject: str | None = None
     data: Any = None
+    datacontenttype: str | None = None
     extensions: dict[str, Any] = {}
 
 
@@ -35,6 +41,7 @@ def decode_event(data: bytes | msgspec.Raw) -> Event:
         source=str(raw.get("source") or ""),
         time=raw.get("time"),
         subject=raw.get("subject"),
-        data=raw.get("data"),
+        data=base64.b64decode(raw["data_base64"]) if "data_base64" in raw else raw.get("data"),
+        datacontenttype=raw.get("datacontenttype"),
         extensions=extensions,
     )

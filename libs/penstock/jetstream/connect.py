@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 import nats
+from penstock.jetstream.lean import LeanClient
 from penstock.ports import Unavailable
 
 logger = structlog.get_logger("penstock")
@@ -25,7 +26,7 @@ class Connection:
         self.problem: str | None = "not connected yet"
         self.reconnected: list[Callable[[], None]] = []
         """Called after each reconnect: whoever has a request under way asks again."""
-        self._connecting: asyncio.Task[Client] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._login_refused = False
 
     async def open(
@@ -48,8 +49,9 @@ class Connection:
             raise Unavailable(f"Nothing answers at NATS {host}:{port} ({error.strerror or error}).") from None
         inbox = f"_INBOX_{user}" if user else "_INBOX"
         self._login_refused = False
+        client = LeanClient()
         self._connecting = asyncio.ensure_future(
-            nats.connect(
+            client.connect(
                 servers=url.split(","),
                 name=f"penstock-{self.name}",
                 user=user,
@@ -59,7 +61,7 @@ class Connection:
                 # A buffered publish would be stored long after its caller was told that it failed.
                 pending_size=-1,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds; a fraction works
                 ping_interval=5,
                 max_outstanding_pings=2,
                 error_cb=self._on_error,
@@ -69,7 +71,7 @@ class Connection:
             )
         )
         try:
-            self.nc = await asyncio.wait_for(self._connecting, 15)
+            await asyncio.wait_for(self._connecting, 15)
         except (nats.errors.Error, TimeoutError) as error:
             raise Unavailable(f"NATS at {host}:{port} refused the connection: {error}.") from None
         except asyncio.CancelledError:
@@ -81,7 +83,8 @@ class Connection:
             ) from None
         finally:
             self._connecting = None
-        self.js = self.nc.jetstream()
+        self.nc = client
+        self.js = client.jetstream()
         self.problem = None
 
     async def close(self) -> None:

@@ -102,7 +102,7 @@ class JetStreamLog:
         return info.state.last_seq
 
     def _fact(self, message: StoredMessage, previous: AnyFact | Unknown | None) -> AnyFact | Unknown | None:
-        """The fact. What is none still counts for the sequence: later appends must expect it; nothing begins with it."""
+        """The fact. What is none still counts for the sequence that later appends expect; nothing begins with it."""
         try:
             return decode_fact(message.data)
         except msgspec.MsgspecError:

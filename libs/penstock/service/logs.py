@@ -72,4 +72,3 @@ def _named(process: str) -> Any:
         return line
 
     return add
-

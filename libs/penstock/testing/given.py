@@ -1,4 +1,4 @@
-"""Given these facts, when this command comes, then those facts follow: the rules as claims, without a server or a clock."""
+"""Given these facts, when this command comes, then those follow: the rules as claims, without a server or a clock."""
 
 from typing import Self
 

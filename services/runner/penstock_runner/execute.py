@@ -13,7 +13,7 @@ from msgspec import Raw
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import LoseAttempt, Start
 from penstock.domain.execution.evolve import evolve
-from penstock.domain.execution.facts import AnyFact, Enqueued, RetryScheduled, Started
+from penstock.domain.execution.facts import AnyFact, Enqueued, OptionalRaw, RetryScheduled, Started
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.limits import payload_inline_bytes_max
@@ -21,10 +21,11 @@ from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
 from penstock.ports import Clock, Dice, ExecutionLog, Item, Leases, Timers, Unavailable
 from penstock.wire.codec import decode_fact
+from penstock.wire.names import START_WAIT
 from penstock_runner.activity import Activity
 from penstock_runner.lines import Capture, LineShipper
 from penstock_runner.outcome import CLOSED, command_of
-from penstock_runner.requests import RETRY_WAIT, START_WAIT, Requests
+from penstock_runner.requests import Requests
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
 from penstock_runner.workers.pool import Pool
@@ -36,9 +37,12 @@ OWNED_RETRY_SECONDS = 5.0
 _numbers = itertools.count(1)
 
 
-class _StoredArguments(msgspec.Struct):
+class _Given(msgspec.Struct):
+    """What the function is given, as it is stored when it is too large for its fact."""
+
     args: Raw = Raw(b"[]")
     kwargs: Raw = Raw(b"{}")
+    event: OptionalRaw = None
 
 
 class Executor:
@@ -201,28 +205,26 @@ class Executor:
             state = fold_recorded(await self._log.read(item.execution_id, item.function))
             if state is not None and state.wakes_at is not None:
                 # Whoever closed the activation may have died between the fact and its wake-up.
-                wait = RETRY_WAIT if state.state is State.RETRYING else START_WAIT
-                await self._timers.set(state.id, wait, state.wakes_at)
+                await self._timers.set(state.id, START_WAIT, state.wakes_at)
         await item.ack()
 
     # Run.
     async def _run(self, activity: Activity) -> Ending:
         state, spec, number = activity.state, activity.spec, next(_numbers)
         try:
-            args, kwargs = await self._arguments(activity.first)
+            given = await self._given(activity.first)
             steps = await self._steps(state)
         except (PayloadMissing, PayloadDamaged) as error:
             return Raised(number, "internal", type(error).__name__, str(error), "", terminal=True)
-        event = activity.first.event
         run = Run(
             number=number,
             execution_id=state.id,
             function=state.function,
             attempt=state.attempt,
-            args=args,
-            kwargs=kwargs,
+            args=bytes(given.args),
+            kwargs=bytes(given.kwargs),
             trace_id=state.trace_id,
-            event=bytes(event) if event is not None else None,
+            event=bytes(given.event) if given.event is not None else None,
             metadata=state.metadata,
             parent_id=state.parent_id,
             root_id=state.root_id,
@@ -239,11 +241,10 @@ class Executor:
         finally:
             activity.assignment = None
 
-    async def _arguments(self, first: Enqueued) -> tuple[bytes, bytes]:
+    async def _given(self, first: Enqueued) -> _Given:
         if first.arguments_ref is None:
-            return bytes(first.args), bytes(first.kwargs)
-        stored = msgspec.json.decode(await self._payloads.get(first.arguments_ref), type=_StoredArguments)
-        return bytes(stored.args), bytes(stored.kwargs)
+            return _Given(first.args, first.kwargs, first.event)
+        return msgspec.json.decode(await self._payloads.get(first.arguments_ref), type=_Given)
 
     async def _steps(self, state: Execution) -> dict[str, bytes]:
         if not state.steps:
@@ -271,7 +272,7 @@ class Executor:
             logger.info("outcome_too_late", execution=activity.state.id, attempt=activity.state.attempt)
         for fact in facts:
             if isinstance(fact, RetryScheduled):
-                await self._timers.set(activity.state.id, RETRY_WAIT, fact.retry_at)
+                await self._timers.set(activity.state.id, START_WAIT, fact.retry_at)
 
     async def _store(self, name: str, ending: Returned) -> None:
         if not ending.path:

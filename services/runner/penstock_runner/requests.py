@@ -21,13 +21,11 @@ from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.ports import Clock, Dice, ExecutionLog, Recorded, Timers, Unavailable
+from penstock.wire.names import START_WAIT
 from penstock_runner.activity import Activity
 from penstock_runner.workers.assignment import Request, Respond
 from penstock_runner.workers.messages import Answer, Ask, Enqueue, StepDone
 
-START_WAIT = "start"
-RETRY_WAIT = "retry"
-"""Names of the waits that wake-ups are set for."""
 LOOK_SECONDS_MIN, LOOK_SECONDS_MAX = 0.02, 1.0
 
 

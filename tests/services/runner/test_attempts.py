@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from penstock.domain.execution.facts import RetryScheduled
+from penstock.wire.names import START_WAIT
 from runner_bench import Bench, StartRunner
 
 
@@ -65,7 +66,7 @@ async def test_the_wake_up_of_a_retry_is_set(bench: Bench, start_runner: StartRu
     await bench.until(execution, lambda state: state.state == "retrying")
     timers = JetStreamTimers(bench.connection, bench.names)
     async with asyncio.timeout(5):
-        while not await timers.pending(execution, "retry"):
+        while not await timers.pending(execution, START_WAIT):
             await asyncio.sleep(0.01)
 
 

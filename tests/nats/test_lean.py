@@ -1,0 +1,40 @@
+"""Headers that nobody reads are not parsed, and all others are."""
+
+from penstock.jetstream.connect import Connection
+from penstock.jetstream.follow import follow
+from penstock.jetstream.lean import LeanClient
+from penstock.jetstream.log import JetStreamLog
+from penstock.wire.names import EXPECTED_SEQUENCE, Names
+from sample_facts import FUNCTION, entry, new_id
+
+
+async def test_a_delivered_fact_has_no_headers(connection: Connection) -> None:
+    """The expectation of its append matters to the server only."""
+    assert isinstance(connection.nc, LeanClient)
+    stored = f"NATS/1.0\r\n{EXPECTED_SEQUENCE}: 0\r\nNats-Batch-Id: b\r\n\r\n".encode()
+    assert await connection.nc._process_headers(stored) is None
+
+
+async def test_other_headers_are_parsed(connection: Connection) -> None:
+    """Statuses tell when a pull has ended, and triggers bring their own."""
+    assert (await connection.nc._process_headers(b"NATS/1.0 408 Request Timeout\r\n\r\n"))["Status"] == "408"
+    sent = b"NATS/1.0\r\ntraceparent: 00-a\r\n\r\n"
+    assert await connection.nc._process_headers(sent) == {"traceparent": "00-a"}
+
+
+async def test_a_read_fact_keeps_its_place(log: JetStreamLog) -> None:
+    """A direct get says subject and sequence in headers after those of the append."""
+    one = new_id()
+    sequence = await log.append(entry(one))
+    assert [(each.sequence, each.execution_id) for each in await log.read(one, FUNCTION)] == [(sequence, one)]
+
+
+async def test_a_follower_needs_no_headers(log: JetStreamLog, connection: Connection, environment: Names) -> None:
+    """Subject, sequence and data are all there."""
+    one = new_id()
+    sequence = await log.append(entry(one))
+    async for batch in follow(connection, environment.executions, 0):
+        assert [(each.sequence, each.subject) for each in batch] == [
+            (sequence, environment.fact_subject(one, FUNCTION, "run"))
+        ]
+        break
