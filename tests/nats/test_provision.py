@@ -134,3 +134,13 @@ async def test_a_lease_bucket_forgets_by_age(connection: Connection, environment
 
 def _json(value: object) -> bytes:
     return msgspec.json.encode(value)
+
+
+async def test_what_holds_no_truth_is_not_synced_write_by_write(connection: Connection, environment: Names) -> None:
+    """Wake-ups and lines are derived; the log, the doors and notifications are synced before they are acknowledged."""
+    modes = {}
+    for name in (environment.executions, environment.events, environment.notifications, environment.timers):
+        answer = await request(connection, f"$JS.API.STREAM.INFO.{name}")
+        modes[name] = answer["config"].get("persist_mode", "default")
+    assert [modes[name] for name in (environment.executions, environment.events)] == ["default", "default"]
+    assert (modes[environment.notifications], modes[environment.timers]) == ("default", "async")

@@ -28,6 +28,8 @@ def streams(names: Names, replicas: int = 1) -> list[dict[str, Any]]:
         "max_age": 0,
         "max_msgs_per_subject": -1,
     }
+    # What holds no truth is not synced write by write: wake-ups that a crash loses are set again from the log.
+    derived: dict[str, Any] = {**common, "persist_mode": "async"} if replicas == 1 else common
     return [
         {**common, "name": names.events, "subjects": names.event_subjects()},
         {
@@ -38,7 +40,7 @@ def streams(names: Names, replicas: int = 1) -> list[dict[str, Any]]:
         },
         {
             # Schedules may not be combined with `discard: new`, and imply rollups.
-            **common,
+            **derived,
             "name": names.timers,
             "subjects": names.timer_subjects(),
             "discard": "old",
@@ -48,7 +50,7 @@ def streams(names: Names, replicas: int = 1) -> list[dict[str, Any]]:
         {**common, "name": names.notifications, "subjects": names.notification_subjects()},
         {
             # Lines of user code: useful, not the truth; the oldest give way.
-            **common,
+            **derived,
             "name": names.logs,
             "subjects": names.log_subjects(),
             "discard": "old",
