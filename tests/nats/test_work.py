@@ -232,3 +232,26 @@ async def test_a_consumer_that_was_deleted_is_made_anew(
 
 async def _is_settled(connection: Connection, names: Names) -> bool:
     return await pending(connection, names) == (0, 0)
+
+
+async def test_a_consumer_made_anew_starts_after_what_is_settled(
+    connection: Connection, environment: Names, work: JetStreamWork, log: JetStreamLog
+) -> None:
+    """Its progress is noted now and then; a lost consumer does not read a long finished history again."""
+    settled, open_ = new_id(), new_id()
+    await log.append(entry(settled))
+    [item] = await take(work)
+    await item.ack()
+
+    async def is_settled() -> bool:
+        info = await connection.js.consumer_info(environment.executions, environment.runner_consumer(FUNCTION))
+        return info.ack_floor.stream_seq == item.sequence
+
+    await eventually(is_settled)
+    await work.mark()
+    await log.append(entry(open_))
+    await work.stop()
+    await connection.js.delete_consumer(environment.executions, environment.runner_consumer(FUNCTION))
+    anew = JetStreamWork(connection, environment, FUNCTION)
+    assert [each.execution_id for each in await take(anew)] == [open_]
+    await anew.stop()

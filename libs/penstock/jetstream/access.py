@@ -136,6 +136,8 @@ def _runner(names: Names) -> list[str]:
         *_timers(names),
         *_registry(names),
         names.registry_subject("*"),
+        names.position_subject("*"),
+        *_look_up(names.positions_stream),
         *_leases(names),
         *_payloads(names),
     ]

@@ -7,6 +7,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.positions import Positions
 from penstock.jetstream.pull import ConsumerGone, Pull, parse_reply
 from penstock.ports import Item, Unavailable
 from penstock.wire.names import Names
@@ -65,12 +66,14 @@ class JetStreamWork:
     def __init__(
         self, connection: Connection, names: Names, function: str, max_ack_pending: int = ACK_PENDING_MAX
     ) -> None:
+        self._positions = Positions(connection, names)
         self._connection = connection
         self._names = names
         self._function = function
         self._max_ack_pending = max_ack_pending
         self._pull: Pull | None = None
         self._stopped = False
+        self._marked = 0
 
     async def take(self, limit: int) -> list[Item]:
         """Up to `limit` items, waiting for the first. Empty only after `stop`."""
@@ -91,6 +94,18 @@ class JetStreamWork:
             if items:
                 return items
         return self._items(self._pull, limit) if self._pull is not None else []
+
+    async def mark(self) -> None:
+        """Note up to where every item is settled, for the day on which the consumer must be made anew."""
+        stream, name = self._names.executions, self._names.runner_consumer(self._function)
+        try:
+            info = await self._connection.js.consumer_info(stream, name)
+        except (NatsError, nats.js.errors.Error) as error:
+            raise Unavailable(f"consumer of {self._function}: {error}") from None
+        floor = info.ack_floor.stream_seq if info.ack_floor is not None else 0
+        if floor > self._marked:
+            await self._positions.store(name, floor)
+            self._marked = floor
 
     async def stop(self) -> None:
         """Take no more; a running `take` returns. What was delivered and not taken comes again elsewhere at once."""
@@ -115,7 +130,7 @@ class JetStreamWork:
                 await self._ensure_consumer()
                 pull = Pull(self._connection, self._names.executions, self._names.runner_consumer(self._function))
                 await pull.open()
-            except (NatsError, nats.js.errors.Error, OSError) as error:
+            except (NatsError, nats.js.errors.Error, OSError, Unavailable) as error:
                 if self._connection.problem is None and isinstance(error, nats.js.errors.BadRequestError):
                     raise Unavailable(f"consumer of {self._function}: {error}") from None
                 return None
@@ -142,7 +157,17 @@ class JetStreamWork:
         try:
             found = await self._connection.js.consumer_info(stream, name)
         except nats.js.errors.NotFoundError:
+            floor = await self._floor()
+            if floor:
+                # What stands before it is finished; reading all of a long history again would take minutes.
+                wanted.deliver_policy, wanted.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, floor + 1
             await self._connection.js.add_consumer(stream, wanted)
             return
         if found.config.max_ack_pending != self._max_ack_pending:
             await self._connection.js.add_consumer(stream, wanted)
+
+    async def _floor(self) -> int:
+        """The position noted last; 0 if there is none, or if it is of another log than this one."""
+        floor = await self._positions.load(self._names.runner_consumer(self._function)) or 0
+        info = await self._connection.js.stream_info(self._names.executions)
+        return floor if floor <= info.state.last_seq else 0

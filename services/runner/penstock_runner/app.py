@@ -24,7 +24,7 @@ from penstock_runner.execute import Executor
 from penstock_runner.heartbeat import Heartbeat
 from penstock_runner.lines import LineShipper
 from penstock_runner.requests import Requests
-from penstock_runner.work import FunctionWork
+from penstock_runner.work import FunctionWork, mark_progress
 from penstock_runner.workers.environment import worker_environment
 from penstock_runner.workers.pool import Pool
 
@@ -75,6 +75,7 @@ class Runner:
             work = FunctionWork(spec, self._source(spec), self._pool.slots(spec), self._executor)
             self._works.append(work)
             self._takers.append(spawn(work.run(), f"work-{spec.name}"))
+        self._loops.append(spawn(mark_progress(self._works), "progress"))
 
     async def close(self) -> None:
         """Take no more, finish or hand back, and leave nothing behind."""
