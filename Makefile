@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt --editable
 APP ?=
 ARGS ?=
+SEED ?= 1
+SECONDS ?= 45
 
-.PHONY: help run setup test check bench format lock clean
+.PHONY: help run setup test check chaos bench format lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 18
@@ -25,6 +27,9 @@ check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/architecture
+
+chaos: $(VENV)/.for-developing ## Kill everything at random under load and check that nothing is lost (SEED=1, SECONDS=45).
+	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m chaos tests/chaos $(ARGS)
 
 bench: $(VENV)/.for-developing ## Measure throughput, latency, CPU and memory beside the raw bound.
 	@exec $(BIN)/penstock bench $(ARGS)

@@ -43,7 +43,12 @@ class CutLine:
         self._answers.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            # The server is down: so is the line.
+            writer.close()
+            return
         self._writers |= {writer, back}
         for pump in (self._pump_there(reader, back), self._pump_back(there, writer)):
             task = asyncio.create_task(pump)
