@@ -20,7 +20,7 @@ from penstock.telemetry.spans import SpanData
 
 logger = structlog.get_logger("penstock")
 
-BATCH_SPANS_MAX = 512
+BATCH_SPANS_MAX = 2048
 SPANS_QUEUED_MAX = 8 * BATCH_SPANS_MAX
 LINGER_SECONDS = 0.25
 """A batch that is not full waits so long for more: a request for every fact would cost more than the spans."""

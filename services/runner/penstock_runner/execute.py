@@ -164,7 +164,13 @@ class Executor:
     async def _start(self, activity: Activity) -> bool:
         """Make the activation ours. False when there is nothing to run, and the item is settled."""
         item = activity.item
-        fact = decode_fact(item.data)
+        try:
+            fact = decode_fact(item.data)
+        except msgspec.MsgspecError:
+            # Nothing that we wrote, and nothing that can be run.
+            logger.warning("malformed_item", execution=item.execution_id, sequence=item.sequence)
+            await item.ack()
+            return False
         state: Execution | None
         if item.deliveries == 1 and isinstance(fact, Enqueued):
             # Fresh work needs no read: this fact is its whole history, or the append below is refused.
