@@ -81,8 +81,9 @@ class Nemesis:
             process.wait(30)
         except subprocess.TimeoutExpired:
             raise AssertionError("the supervisor does not stop") from None
-        self._say("  start again")
+        self._say("  stopped")
         self._product.start(within=60)
+        self._say("  started again")
 
     def _freeze(self) -> None:
         """Only the runner itself: its workers run on, as they do when a machine is short of time."""

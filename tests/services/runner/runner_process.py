@@ -1,4 +1,4 @@
-"""A runner alone in its process, on the sample app: `runner_process.py NATS_URL ENVIRONMENT`. SIGTERM drains it."""
+"""A runner alone in its process: `runner_process.py NATS_URL ENVIRONMENT [APP]`. SIGTERM drains it."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from penstock.wire.names import Names
 from penstock_runner.app import open_runner
 
 
-async def main(url: str, environment: str) -> None:
+async def main(url: str, environment: str, app: str = "sample_app:app") -> None:
     names = Names(environment)
     connection = Connection("runner")
     await connection.open(url)
@@ -22,7 +22,7 @@ async def main(url: str, environment: str) -> None:
     registry = FunctionRegistry(connection, names, log)
     await registry.open()
     runtime = Runtime(
-        settings=Settings(app="sample_app:app", sync_processes=1, grace=0.5), names=names,
+        settings=Settings(app=app, sync_processes=1, grace=0.5), names=names,
         connections={"runner": connection}, log=log, registry=registry, feed=Feed(log),
     )  # fmt: skip
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.stopping.set)
@@ -31,4 +31,4 @@ async def main(url: str, environment: str) -> None:
         await runtime.stopping.wait()
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2]))
+asyncio.run(main(*sys.argv[1:]))
