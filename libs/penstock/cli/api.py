@@ -7,6 +7,7 @@ import httpx2
 import msgspec
 
 from penstock.cli.output import fail
+from penstock.domain.errors import CATALOGUE
 from penstock.service.keys import find_key, key_path
 from penstock.service.settings import Settings
 
@@ -69,18 +70,22 @@ class Api:
         try:
             problem = msgspec.json.decode(response.content)
             code, detail = str(problem["code"]), str(problem["detail"])
-            fields = [f"\n  {error['pointer']}: {error['detail']}" for error in problem.get("errors") or []]
+            if code in CATALOGUE:
+                # The hint goes to its own line, as with errors found on this side.
+                detail = detail.removesuffix(CATALOGUE[code].hint).rstrip()
+            pointers = [(str(error["pointer"]), str(error["detail"])) for error in problem.get("errors") or []]
+            fields = [f"\n  {pointer}: {text}" for pointer, text in pointers if text not in detail]
             failure = problem.get("error")
             if failure:
                 # An execution that ended without a result: what the function raised says more than that.
                 fields.append("\n" + (failure["stack"] or f"{failure['type']}: {failure['message']}").rstrip())
         except (msgspec.DecodeError, KeyError, TypeError):
-            code, fields = "internal", []
+            code, fields, pointers = "internal", [], []
             detail = f"{self._settings.url} answered {response.status_code} and not in our format."
         hint = None
         if code == "unauthorized":
             hint = f"Set PENSTOCK_API_KEY, or PENSTOCK_DATA_DIR if the key is not in {key_path(self._settings)}."
-        fail(code, detail + "".join(fields), hint, as_json=self._as_json)
+        fail(code, detail + "".join(fields), hint, as_json=self._as_json, pointers=pointers)
 
 
 def segment(text: str) -> str:

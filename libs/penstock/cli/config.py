@@ -15,8 +15,8 @@ def config(*, as_json: Json = False) -> None:
         print_json({"data": rows})
         return
     print_table(
-        ("variable", "value", "source", "default", "meaning"),
-        [(row["variable"], row["value"], row["source"], row["default"], row["meaning"]) for row in rows],
+        ("variable", "value", "meaning"),
+        [(row["variable"], _value(row), row["meaning"]) for row in rows],
         "",
     )
 
@@ -38,6 +38,13 @@ def _rows(settings: Settings) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def _value(row: dict[str, str]) -> str:
+    """The value, and where it comes from if that is not the default."""
+    if row["source"] == "default":
+        return row["value"]
+    return f"{row['value']} ({row['source']}; default {row['default']})"
 
 
 def _shown(value: object) -> str:

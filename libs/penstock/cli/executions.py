@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from penstock.cli.api import Api, segment
-from penstock.cli.output import Json, console, print_json, print_json_line, print_table, state_text
+from penstock.cli.output import Json, console, is_narrow, print_json, print_json_line, print_table, state_text
 from penstock.cli.show import show_
 from penstock.domain.errors import Rejected
 from penstock.service.settings import load_settings
@@ -15,6 +15,9 @@ from penstock.service.settings import load_settings
 __all__ = ["cancel_", "list_", "rerun_", "reschedule_", "show_", "tail_"]
 
 COLUMNS = ("id", "function", "state", "attempt", "created", "took", "error")
+NARROW = ("id", "function", "state", "created")
+"""What is left where the terminal is narrow; the code of the error then stands below the state."""
+CENTURY_AND_YEAR = len("2027-")
 POLL_SECONDS = 0.5
 SEEN_MAX = 5000
 
@@ -40,7 +43,13 @@ def list_(
     if as_json:
         print_json(answer)
         return
-    print_table(COLUMNS, [_row(execution) for execution in answer["data"]], "No execution fits.")
+    print_page(answer)
+
+
+def print_page(answer: dict[str, Any]) -> None:
+    """A page of executions as a table that fits the terminal."""
+    columns, row = (NARROW, _narrow_row) if is_narrow() else (COLUMNS, _row)
+    print_table(columns, [row(execution) for execution in answer["data"]], "No execution fits.")
     if answer.get("next"):
         console.print(f"more: --cursor {answer['next']}", soft_wrap=True)
 
@@ -138,6 +147,14 @@ def _row(execution: dict[str, Any]) -> tuple[Any, ...]:
         _took(execution),
         f"{error['code']}: {error['message']}"[:120] if error else "",
     )
+
+
+def _narrow_row(execution: dict[str, Any]) -> tuple[Any, ...]:
+    state, error = state_text(execution["state"]), execution.get("error")
+    if error and error["code"] != execution["state"]:
+        state.append(f"\n{error['code']}", style="dim")
+    created = _clock(execution["created_at"])[CENTURY_AND_YEAR:]
+    return (execution["id"], execution["function"], state, created)
 
 
 def _line(execution: dict[str, Any]) -> str:

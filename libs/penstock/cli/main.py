@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import cyclopts
 
-from penstock.cli.output import console, errors, fail_with
+from penstock.cli.output import console, fail_with, usage_errors
 from penstock.domain.errors import Rejected
 
 app = cyclopts.App(
@@ -15,7 +15,7 @@ app = cyclopts.App(
     version_flags=["--version"],
     help_format="plaintext",
     console=console,
-    error_console=errors,
+    error_console=usage_errors,
     result_action="return_value",
 )
 executions = cyclopts.App(name="executions", help="Look at executions and change their course.")

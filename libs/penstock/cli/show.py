@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
+from rich.text import Text
 
 from penstock.cli.api import Api, segment
-from penstock.cli.output import Json, console, print_json, print_table, state_text
+from penstock.cli.output import Json, console, print_json, print_table, state_text, visible
 from penstock.service.settings import load_settings
 
 FIELDS = (
@@ -58,8 +59,8 @@ def _print(shown: dict[str, Any]) -> None:
         _print_value("result", shown["result"])
     if shown.get("error"):
         error = shown["error"]
-        console.print(f"\n[bold]error[/bold] {error['code']} {error['type']}")
-        console.print(error["stack"] or error["message"], markup=False, soft_wrap=True)
+        console.print(Text.assemble(("\nerror ", "bold"), visible(f"{error['code']} {error['type']}")))
+        console.print(visible(error["stack"] or error["message"]).rstrip(), markup=False, soft_wrap=True)
     for part in ("attempts", "facts", "logs"):
         if shown.get(part):
             console.print(f"\n[bold]{part}[/bold]")

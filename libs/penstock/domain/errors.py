@@ -14,7 +14,7 @@ class ErrorKind(NamedTuple):
 CATALOGUE: dict[str, ErrorKind] = {
     # Answers to callers.
     "invalid_json": ErrorKind(400, "The body is not valid JSON", "Send UTF-8 JSON without NaN or Infinity."),
-    "invalid_arguments": ErrorKind(422, "The arguments do not fit", "See `errors` for the fields at fault."),
+    "invalid_arguments": ErrorKind(422, "The arguments do not fit", "Correct the fields named here."),
     "payload_too_large": ErrorKind(413, "The payload is too large", "Store it elsewhere and send a reference."),
     "too_deep": ErrorKind(413, "The payload is nested too deeply", "Flatten it."),
     "invalid_event": ErrorKind(400, "Not a valid event", "See the CloudEvents 1.0 specification."),
