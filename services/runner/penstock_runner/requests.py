@@ -1,10 +1,13 @@
 """What user code asks of the runner while it runs: steps stored, executions made, other executions looked at."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
+import structlog
 import uuid_utils
 from msgspec import Raw
 
@@ -26,7 +29,24 @@ from penstock_runner.activity import Activity
 from penstock_runner.workers.assignment import Request, Respond
 from penstock_runner.workers.messages import Answer, Ask, Enqueue, StepDone
 
+logger = structlog.get_logger("penstock")
+T = TypeVar("T")
+
 LOOK_SECONDS_MIN, LOOK_SECONDS_MAX = 0.02, 1.0
+RETRY_SECONDS = 0.5
+
+
+async def until_answered(act: Callable[[], Awaitable[T]]) -> T:
+    """What `act` answers, tried again while the log is away: that is no fault of user code, and must not fail it.
+
+    The attempt's time-out still holds. `act` may be carried out twice, so it has to mean the same thing each time.
+    """
+    while True:
+        try:
+            return await act()
+        except Unavailable as error:
+            logger.warning("request_waits", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 class Requests:
@@ -59,8 +79,6 @@ class Requests:
             except Rejected as refusal:
                 members = msgspec.json.encode(refusal.members.get("failure"))
                 return Answer(request.number, request.call, members, refusal.code, refusal.detail)
-            except Unavailable as error:
-                return Answer(request.number, request.call, code="unavailable", detail=str(error))
             except TimeoutError as error:
                 return Answer(request.number, request.call, code="timeout", detail=str(error))
             finally:
@@ -84,8 +102,8 @@ class Requests:
             raise Rejected("invalid_option", f"An execution has at most {steps_per_execution_max} steps.")
         result, ref = Raw(request.result), None
         if len(request.result) > payload_inline_bytes_max:
-            ref = f"{activity.state.id}-step-{activity.state.n + 1}-{request.call}"
-            await self._payloads.put(ref, request.result)
+            ref = name = f"{activity.state.id}-step-{activity.state.n + 1}-{request.call}"
+            await until_answered(lambda: self._payloads.put(name, request.result))
             result = Raw(b"null")
         command = CompleteStep(
             activation=activity.activation,
@@ -110,10 +128,9 @@ class Requests:
         span = SpanContext(parent.trace_id, span_id(parent.id, "attempt", str(parent.attempt)))
         origin = Origin(caller=span, parent_id=parent.id, root_id=parent.root_id or parent.id)
         args, kwargs = Raw(request.args), Raw(request.kwargs)
-        ref = await self._store_arguments(execution_id, args, kwargs)
-        return await self._create(
-            enqueued(execution_id, spec.name, args, kwargs, options, now, origin, ref), execution_id
-        )
+        ref = await until_answered(lambda: self._store_arguments(execution_id, args, kwargs))
+        fact = enqueued(execution_id, spec.name, args, kwargs, options, now, origin, ref)
+        return await until_answered(lambda: self._create(fact, execution_id))
 
     async def _store_arguments(self, execution_id: str, args: Raw, kwargs: Raw) -> str | None:
         size = len(bytes(args)) + len(bytes(kwargs))
@@ -169,12 +186,13 @@ class Requests:
     async def _handle(self, execution_id: str, command: RequestCancel | Reschedule) -> None:
         recorded = await self._found(execution_id)
         state = fold_recorded(recorded)
-        await handle(
-            self._log, execution_id, command, self._clock, self._dice, function=recorded[0].function, state=state
+        function = recorded[0].function
+        await until_answered(
+            lambda: handle(self._log, execution_id, command, self._clock, self._dice, function=function, state=state)
         )
 
     async def _found(self, execution_id: str) -> list[Recorded]:
-        recorded = await self._log.find(execution_id)
+        recorded = await until_answered(lambda: self._log.find(execution_id))
         if not recorded:
             raise Rejected("unknown_execution", f"There is no execution {execution_id}.")
         return recorded
@@ -183,7 +201,7 @@ class Requests:
         run_at = None if delay is None else self._clock() + round(delay * 1_000_000)
         await self._handle(execution_id, Reschedule(run_at=run_at))
         if run_at is not None:
-            await self._timers.set(execution_id, START_WAIT, run_at)
+            await until_answered(lambda: self._timers.set(execution_id, START_WAIT, run_at))
         return b"null"
 
     async def _rerun(self, execution_id: str) -> str:
@@ -196,7 +214,7 @@ class Requests:
         origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
         new_id = self._new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)
-        return await self._create(fact, new_id)
+        return await until_answered(lambda: self._create(fact, new_id))
 
     async def _result(self, execution_id: str, timeout: float | None) -> bytes:
         recorded = await self._found(execution_id)
@@ -209,10 +227,13 @@ class Requests:
                 raise TimeoutError(f"Execution {execution_id} has not ended within {timeout:g} seconds.")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LOOK_SECONDS_MAX)
-            recorded = await self._log.read(execution_id, recorded[0].function)
+            with suppress(Unavailable):
+                recorded = await self._log.read(execution_id, recorded[0].function)
         last = recorded[-1].fact
         if isinstance(last, Succeeded):
-            return bytes(last.result) if last.result_ref is None else await self._payloads.get(last.result_ref)
+            if last.result_ref is None:
+                return bytes(last.result)
+            return await until_answered(partial(self._payloads.get, last.result_ref))
         assert state.error is not None
         failure = {
             "execution_id": execution_id,

@@ -1,5 +1,6 @@
 """Functions that note in a file what they compute, one line each."""
 
+import asyncio
 from pathlib import Path
 
 from penstock import App, Context
@@ -21,3 +22,13 @@ async def whole(journal: str) -> str:
 @app.function
 async def in_steps(ctx: Context, journal: str) -> list[str]:
     return [await ctx.step(name, _note, journal, name) for name in ("one", "two", "three")]
+
+
+@app.function
+async def asks_late(journal: str) -> str:
+    """Asks for another execution as soon as the file `journal` with `.open` added is there."""
+    _note(journal, "waits")
+    while not Path(f"{journal}.open").exists():
+        await asyncio.sleep(0.01)
+    _note(journal, "asks")
+    return (await whole.enqueue(journal)).id
