@@ -192,3 +192,13 @@ def _status(read: Callable[[bytes], object], body: bytes) -> int:
     except Rejected as refusal:
         return refusal.kind.status
     return 202
+
+
+@pytest.mark.parametrize("attribute", ["id", "subject", "tenant"])
+@pytest.mark.parametrize("text", ["a\x00", "a\nb", "\x7f", "\x9f"])
+def test_control_characters_in_attributes_are_refused(attribute: str, text: str) -> None:
+    """The specification excludes them from its strings, and they would travel on into lists and terminals."""
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "a", attribute: text}
+    with pytest.raises(Rejected) as refusal:
+        ce.parse_structured(msgspec.json.encode(event))
+    assert (refusal.value.code, refusal.value.pointers[0][0]) == ("invalid_event", f"/{attribute}")

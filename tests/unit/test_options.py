@@ -157,3 +157,18 @@ def test_a_function_within_its_limits_is_taken() -> None:
     """And comes back as it was."""
     spec = FunctionSpec(name="add", on=["order.*"], concurrency=1, memory=limits.memory_bytes_min, timeout=60.0)
     assert validate_spec(spec) is spec
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("delay", "soon"), ("delay", "5000w"), ("at", "tomorrow"), ("at", "2027-01-31T08:00:00"), ("timeout", "8d"),
+        ("discard_after", 0), ("retries", -1), ("priority", 10**7), ("idempotency_key", ""),
+        ("metadata", {str(number): "v" for number in range(limits.metadata_keys_max + 1)}),
+    ],
+)  # fmt: skip
+def test_a_refused_option_is_pointed_to(field: str, value: Any) -> None:
+    """Programs find the option at fault without reading the sentence."""
+    with pytest.raises(Rejected) as refusal:
+        resolve(CallOptions(**{field: value}), NOW)
+    assert [pointer for pointer, _ in refusal.value.pointers] == [f"/options/{field}"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import durationpy
 import msgspec
 
-from penstock.domain.errors import Rejected
+from penstock.domain.errors import CATALOGUE, Rejected
 
 _LONG_UNIT = re.compile(r"^(?:(\d+(?:\.\d+)?)w)?(?:(\d+(?:\.\d+)?)d)?(.*)$")
 _CHARACTERS = re.compile(r"[0-9.a-zµμ]+")
@@ -42,8 +42,8 @@ def _parse(value: str | int | float | timedelta, field: str) -> float:
         clock = durationpy.from_str(rest).total_seconds() if rest else 0.0
         return float(weeks or 0) * 604_800 + float(days or 0) * 86_400 + clock
     except (ValueError, AttributeError, OverflowError, msgspec.ValidationError, durationpy.DurationError):
-        hint = "Write it like '250ms', '90s', '1h30m', '2d', '1w' or 'PT5M'."
-        raise Rejected("invalid_duration", f"{field} is no duration: {value!r}. {hint}") from None
+        hint = CATALOGUE["invalid_duration"].hint
+        raise Rejected("invalid_duration", f"{field} is no duration: {str(value)[:80]!r}. {hint}") from None
 
 
 def microseconds(value: str | int | float | timedelta, field: str = "duration") -> int:

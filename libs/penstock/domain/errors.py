@@ -19,7 +19,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "too_deep": ErrorKind(413, "The payload is nested too deeply", "Flatten it."),
     "invalid_event": ErrorKind(400, "Not a valid event", "See the CloudEvents 1.0 specification."),
     "invalid_name": ErrorKind(422, "Not a valid name", "Use letters, digits, '_' and '-'; dots only in event names."),
-    "invalid_duration": ErrorKind(422, "Not a valid duration", "Write it like '90s', '1h30m' or '2d'."),
+    "invalid_duration": ErrorKind(422, "Not a valid duration", "Write '250ms', '90s', '1h30m', '2d', '1w' or 'PT5M'."),
     "invalid_option": ErrorKind(422, "Not a valid option", "See the options in the README."),
     "invalid_query": ErrorKind(400, "Not a valid query", "See /schema for the parameters."),
     "unknown_function": ErrorKind(404, "No such function", "Start a runner that has it, or correct the name."),

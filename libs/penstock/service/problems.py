@@ -57,7 +57,7 @@ def problem_members(
         "type": PROBLEM_TYPE + code,
         "title": kind.title,
         "status": kind.status,
-        "detail": f"{detail} {kind.hint}",
+        "detail": detail if kind.hint in detail else f"{detail} {kind.hint}",
         "code": code,
         "errors": [{"pointer": pointer, "detail": text} for pointer, text in pointers or []],
     }

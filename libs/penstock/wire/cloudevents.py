@@ -28,6 +28,7 @@ SPECVERSION = "1.0"
 
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,40}")
 _NO_URI = re.compile(r"[\x00-\x20\x7f<>\"{}|\\^`]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TEXT_ATTRIBUTES = ("id", "source", "type", "time", "subject", "datacontenttype", "dataschema")
 _REQUIRED = ("id", "source", "type", "specversion")
@@ -210,14 +211,18 @@ def _event(attributes: dict[str, Any], data: Raw | None = None, data_base64: str
     )
 
 
-def check_event(event: Event) -> Event:
-    """The same event if its attributes are within their rules and limits."""
+def check_event(event: Event, name_pointer: str = "/type") -> Event:
+    """The same event if its attributes are within their rules and limits; the short form has `/name`, not `/type`."""
     if not is_event_name(event.name):
         raise Rejected(
             "invalid_name",
             f"{event.name[:80]!r} is no event name: 1 to 8 tokens of A-Z a-z 0-9 _ - joined by dots.",
-            pointers=[("/type", "not an event name")],
+            pointers=[(name_pointer, "not an event name")],
         )
+    texts = {"id": event.id, "subject": event.subject, **event.extensions}
+    for attribute, value in texts.items():
+        if isinstance(value, str) and _CONTROL.search(value):
+            raise _invalid(f"`{attribute}` holds a control character.", attribute)
     if len(event.id) > event_id_chars_max:
         raise _invalid(f"`id` is longer than {event_id_chars_max} characters.", "id")
     if len(event.source) > event_source_chars_max:

@@ -95,7 +95,7 @@ class ControlRoutes:
 
     async def reschedule(self, call: Call) -> Answer:
         body = _parse(call, RescheduleBody)
-        resolved = resolve(CallOptions(at=body.at, delay=body.delay), self._clock())
+        resolved = _resolve_start(body, self._clock())
         handled = await self._carry_out(call.value, Reschedule(run_at=resolved.run_at))
         for fact in handled.facts:
             if isinstance(fact, Rescheduled):
@@ -154,6 +154,15 @@ def _parse(call: Call, kind: type[Body]) -> Body:
         code = "invalid_option" if refusal.code == "invalid_arguments" else refusal.code
         raise Rejected(code, refusal.detail, pointers=refusal.pointers, **refusal.members) from None
     return parsed
+
+
+def _resolve_start(body: RescheduleBody, now: int) -> ResolvedOptions:
+    """The options of a call mean the same here, but they stand at the top of the body."""
+    try:
+        return resolve(CallOptions(at=body.at, delay=body.delay), now)
+    except Rejected as refusal:
+        pointers = [(pointer.removeprefix("/options"), text) for pointer, text in refusal.pointers]
+        raise Rejected(refusal.code, refusal.detail, pointers=pointers) from None
 
 
 def _execution_id(text: str) -> str:

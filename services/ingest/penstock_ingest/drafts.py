@@ -20,6 +20,7 @@ from penstock_ingest.arguments import ArgumentCheck
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<where>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[(\.\.\.)\]")
+_DURATIONS = frozenset({"/options/delay", "/options/discard_after", "/options/timeout"})
 _FIELD = re.compile(r"unknown field `(.*)`")
 
 
@@ -72,6 +73,8 @@ def _misfit(complaint: str) -> Rejected:
         pointer += f"/{escape(unknown[1])}"
         what = f"there is no `{unknown[1]}` here"
     code = "invalid_option" if pointer.startswith("/options") else "invalid_arguments"
+    if pointer in _DURATIONS:
+        code = "invalid_duration"
     return Rejected(code, f"{pointer or 'The body'}: {what}.", pointers=[(pointer, what)])
 
 

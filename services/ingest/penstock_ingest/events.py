@@ -110,7 +110,7 @@ class EventRoutes:
         if "data" in fields:
             check_json(fields["data"], "/data")
             event = msgspec.structs.replace(event, data=fields["data"])
-        return ce.check_event(event)
+        return ce.check_event(event, "/name")
 
     async def _publish_batch(self, call: Call) -> Answer:
         bodies = ce.parse_batch(call.body)

@@ -137,14 +137,16 @@ async def test_an_unknown_function_is_answered_with_the_near_names(ingest: Inges
 @pytest.mark.parametrize("name", ["has space", "a..b", "a.*", "", "x" * 65, ".".join("abcdefghi"), "a\nb", "a.>"])
 async def test_a_bad_event_name_is_refused(ingest: Ingest, name: str) -> None:
     """It would not be a subject, or one that means something else."""
-    problem(await ingest.post(EVENTS, {"name": name}), 422, "invalid_name")
+    found = problem(await ingest.post(EVENTS, {"name": name}), 422, "invalid_name")
+    assert [error["pointer"] for error in found["errors"]] == ["/name"]
 
 
 @pytest.mark.parametrize("delay", ["soon", "-5s", "5 parsecs", "", True])
 async def test_a_bad_duration_is_refused(ingest: Ingest, delay: Any) -> None:
     """Text that is no duration, a negative one, or another type."""
     answer = await ingest.post(ANY, {"options": {"delay": delay}})
-    problem(answer, 422, "invalid_option" if delay is True else "invalid_duration")
+    found = problem(answer, 422, "invalid_duration")
+    assert [error["pointer"] for error in found["errors"]] == ["/options/delay"]
 
 
 async def test_an_unknown_option_is_named(ingest: Ingest) -> None:

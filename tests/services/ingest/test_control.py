@@ -123,3 +123,11 @@ async def test_a_bad_body_is_refused(ingest: Ingest, path: str, body: Any, code:
     execution_id = await start(ingest)
     answer = await ingest.post(f"/v1/executions/{execution_id}/{path}", body)
     assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+async def test_a_bad_move_points_to_its_own_field(ingest: Ingest) -> None:
+    """`at` and `delay` stand at the top of this body, not below `options`."""
+    execution_id = await start(ingest, delay="1h")
+    answer = await ingest.post(f"/v1/executions/{execution_id}/reschedule", {"delay": "soon"})
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["errors"][0]["pointer"]) == (422, "invalid_duration", "/delay")

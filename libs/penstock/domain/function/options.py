@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from penstock.domain.durations import microseconds, seconds
+from penstock.domain.durations import microseconds
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.retries import RetryPolicy
 from penstock.domain.ids import EVENT_PATTERN, is_function_name
@@ -97,35 +97,34 @@ class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
 def resolve(options: CallOptions, now: int) -> ResolvedOptions:
     """Check the options against their limits at `now` (µs). Raises Rejected `invalid_option` or `invalid_duration`."""
     if options.delay is not None and options.at is not None:
-        raise Rejected("invalid_option", "Give `delay` or `at`, not both.", pointers=[("/options/at", "with delay")])
+        raise _refused("at", "Give `delay` or `at`, not both.")
     run_at = _instant(options.at) if options.at is not None else None
     if options.delay is not None:
-        run_at = now + microseconds(options.delay, "delay")
+        run_at = now + _duration(options.delay, "delay")
     if run_at is not None and run_at > now + delay_seconds_max * 1_000_000:
-        raise Rejected("invalid_option", f"It may not lie more than {delay_seconds_max} seconds ahead.")
+        field = "at" if options.delay is None else "delay"
+        raise _refused(field, f"{field} may not lie more than {delay_seconds_max} seconds ahead.")
     if run_at is not None and run_at <= now:
         run_at = None
     discard_at = None
     if options.discard_after is not None:
-        wait = microseconds(options.discard_after, "discard_after")
+        wait = _duration(options.discard_after, "discard_after")
         if not 0 < wait <= delay_seconds_max * 1_000_000:
-            raise Rejected(
-                "invalid_option", f"discard_after must be longer than 0 and at most {delay_seconds_max} seconds."
-            )
+            sentence = f"discard_after must be longer than 0 and at most {delay_seconds_max} seconds."
+            raise _refused("discard_after", sentence)
         discard_at = (run_at or now) + wait
     timeout = None
     if options.timeout is not None:
-        limit = seconds(options.timeout, "timeout")
-        if not 0.001 <= limit <= timeout_seconds_max:
-            raise Rejected("invalid_option", f"timeout must be 0.001 to {timeout_seconds_max} seconds.")
-        timeout = round(limit * 1_000_000)
+        timeout = _duration(options.timeout, "timeout")
+        if not 1_000 <= timeout <= timeout_seconds_max * 1_000_000:
+            raise _refused("timeout", f"timeout must be 0.001 to {timeout_seconds_max} seconds.")
     if options.retries is not None and not 0 <= options.retries <= retries_max:
-        raise Rejected("invalid_option", f"retries must be 0 to {retries_max}.")
+        raise _refused("retries", f"retries must be 0 to {retries_max}.")
     if not -1_000_000 <= options.priority <= 1_000_000:
-        raise Rejected("invalid_option", "priority must be -1000000 to 1000000.")
+        raise _refused("priority", "priority must be -1000000 to 1000000.")
     key = options.idempotency_key
     if key is not None and not 1 <= len(key) <= idempotency_key_chars_max:
-        raise Rejected("invalid_option", f"An idempotency key has 1 to {idempotency_key_chars_max} characters.")
+        raise _refused("idempotency_key", f"An idempotency key has 1 to {idempotency_key_chars_max} characters.")
     return ResolvedOptions(
         run_at=run_at,
         discard_at=discard_at,
@@ -140,7 +139,7 @@ def resolve(options: CallOptions, now: int) -> ResolvedOptions:
 def check_metadata(metadata: dict[str, str]) -> dict[str, str]:
     """The same metadata if it is within its limits; raises Rejected `invalid_option` naming the key."""
     if len(metadata) > metadata_keys_max:
-        raise Rejected("invalid_option", f"metadata has more than {metadata_keys_max} keys.")
+        raise _refused("metadata", f"metadata has more than {metadata_keys_max} keys.")
     for key, value in metadata.items():
         where = [(f"/options/metadata/{key[:80]}", "too long or empty")]
         if not 1 <= len(key) <= metadata_key_chars_max:
@@ -152,14 +151,25 @@ def check_metadata(metadata: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
+def _refused(field: str, sentence: str) -> Rejected:
+    return Rejected("invalid_option", sentence, pointers=[(f"/options/{field}", sentence)])
+
+
+def _duration(value: str | float, field: str) -> int:
+    """Microseconds of an option. Raises Rejected `invalid_duration` that points to the option."""
+    try:
+        return microseconds(value, field)
+    except Rejected as refusal:
+        raise Rejected(refusal.code, refusal.detail, pointers=[(f"/options/{field}", "no duration")]) from None
+
+
 def _instant(text: str) -> int:
     try:
         instant = msgspec.convert(text, datetime)
     except msgspec.ValidationError:
-        raise Rejected(
-            "invalid_option", f"at must be an RFC 3339 instant such as 2027-01-31T08:00:00Z, not {text[:80]!r}."
-        ) from None
+        sentence = f"at must be an RFC 3339 instant such as 2027-01-31T08:00:00Z, not {text[:80]!r}."
+        raise _refused("at", sentence) from None
     if instant.tzinfo is None:
-        raise Rejected("invalid_option", "at needs a time zone, such as a Z at the end.")
+        raise _refused("at", "at needs a time zone, such as a Z at the end.")
     # Whole numbers: a float second is no exact microsecond, and astimezone refuses the calendar's first and last hours.
     return (instant - _EPOCH) // timedelta(microseconds=1)
