@@ -41,10 +41,11 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SchedulePut(SystemFact, frozen=True, kw_only=True, tag="schedule_put"):
-    """It was made, or changed."""
+    """It was made, or changed. `wakes_at` is when a tick is due first."""
 
     key: str
     spec: ScheduleSpec
+    wakes_at: int | None = None
 
 
 class SchedulePaused(SystemFact, frozen=True, kw_only=True, tag="schedule_paused"):
@@ -54,9 +55,10 @@ class SchedulePaused(SystemFact, frozen=True, kw_only=True, tag="schedule_paused
 
 
 class ScheduleResumed(SystemFact, frozen=True, kw_only=True, tag="schedule_resumed"):
-    """Ticks from now on count again."""
+    """Ticks from now on count again. `wakes_at` is when one is due first."""
 
     key: str
+    wakes_at: int | None = None
 
 
 class ScheduleDeleted(SystemFact, frozen=True, kw_only=True, tag="schedule_deleted"):

@@ -76,7 +76,7 @@ def evolve(state: Schedule | None, fact: f.AnyScheduleFact, sequence: int) -> Sc
         case f.SchedulePaused():
             return _turn(state, Era(fact.at, state.spec, True), sequence)
         case f.ScheduleResumed():
-            return _turn(state, Era(fact.at, state.spec, False), sequence)
+            return _turn(state, Era(fact.at, state.spec, False), sequence, fact.wakes_at)
         case f.ScheduleDeleted():
             gone = _turn(state, Era(fact.at, None, False), sequence)
             return replace(gone, requests=[], cursor=replace(state.cursor, buffered=None, reached=None))
@@ -94,10 +94,10 @@ def _put(state: Schedule | None, fact: f.SchedulePut, sequence: int) -> Schedule
     if state is None:
         return Schedule(
             key=fact.key, sequence=sequence, created_at=fact.at, updated_at=fact.at,
-            eras=[Era(fact.at, fact.spec)], cursor=f.Cursor(through=fact.at),
+            eras=[Era(fact.at, fact.spec)], cursor=f.Cursor(through=fact.at), wakes_at=fact.wakes_at,
         )  # fmt: skip
-    return _turn(state, Era(fact.at, fact.spec, state.is_paused), sequence)
+    return _turn(state, Era(fact.at, fact.spec, state.is_paused), sequence, fact.wakes_at)
 
 
-def _turn(state: Schedule, era: Era, sequence: int) -> Schedule:
-    return replace(state, sequence=sequence, updated_at=era.at, eras=[*state.eras, era])
+def _turn(state: Schedule, era: Era, sequence: int, due_at: int | None = None) -> Schedule:
+    return replace(state, sequence=sequence, updated_at=era.at, eras=[*state.eras, era], wakes_at=due_at)
