@@ -1,4 +1,4 @@
-"""The loop behind the wake-ups of schedules: kept ticks, lost wake-ups, and what apps declare. Nothing polls a schedule."""
+"""The loop behind the wake-ups: kept ticks, lost wake-ups, and what apps declare. Nothing polls a schedule."""
 
 import asyncio
 

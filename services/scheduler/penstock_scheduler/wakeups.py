@@ -76,7 +76,7 @@ class Waker:
 
 
 class WakeUpLoop:
-    """Many wake-ups at a time, each acknowledged after what follows from it is stored. `tick` takes those of schedules."""
+    """Many wake-ups at a time, each acknowledged after what follows is stored. `tick` takes those of schedules."""
 
     def __init__(self, source: Source, waker: Waker, tick: Callable[[str], Awaitable[object]] | None = None) -> None:
         self._source = source

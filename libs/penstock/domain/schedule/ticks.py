@@ -155,6 +155,11 @@ def between(source: Ticks, after: int, until: int) -> Iterator[int]:
         tick = source.after(tick)
 
 
+def first_after(source: Ticks, after: int, count: int) -> list[int]:
+    """The next so many ticks."""
+    return list(itertools.islice(between(source, after, _LAST * SECOND), count))
+
+
 def last_between(source: Ticks, after: int, until: int, limit: int) -> tuple[list[int], bool]:
     """The latest `limit` ticks in that span, in order, and whether these are all. Cheap however long the span is."""
     found = list(itertools.islice(between(source, after, until), limit + 1))
