@@ -53,7 +53,7 @@ schedule_key_chars_max = 128
 schedule_interval_seconds_min = 1
 schedule_interval_seconds_max = 5 * 365 * 24 * 3600
 jitter_seconds_max = 24 * 3600
-tick_missed_seconds = 2
+tick_missed_seconds = 3
 """A tick that is decided later than this after it was due was missed: `catch_up` says what becomes of it."""
 tick_late_milliseconds = 1000
 """A tick that starts later than this is `late` in the ledger."""

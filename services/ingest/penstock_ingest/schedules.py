@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import uuid_utils
@@ -59,8 +60,8 @@ class ScheduleExample(msgspec.Struct):
     cron: str | None = None
     every: str | None = None
     timezone: str = "UTC"
-    args: list[object] = []
-    kwargs: dict[str, object] = {}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
     metadata: dict[str, str] = {}
     catch_up: str = "latest"
     overlap: str = "allow"

@@ -14,8 +14,8 @@ from penstock_scheduler.ticker import Ticker
 
 logger = structlog.get_logger("penstock")
 
-PERIOD_SECONDS = 1.0
-LATE_SECONDS = 2.0
+PERIOD_SECONDS = 0.5
+LATE_SECONDS = 1.5
 """A wake-up comes 0.1 to 0.25 s after its time. What is later than this has lost it, or its scheduler."""
 REPAIRS_MAX = 500
 TRIES_MAX = 20

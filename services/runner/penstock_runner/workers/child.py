@@ -35,7 +35,7 @@ def greet(link: Link, target: str) -> App | None:
         told = raised(0, error, limited=False)
         link.send(Hello(error=told.message if isinstance(error, Rejected) else f"{told.stack.rstrip()}"))
         return None
-    link.send(Hello(specs=app.specs()))
+    link.send(Hello(app=app.name, specs=app.specs(), schedules=app.schedules()))
     return app
 
 
