@@ -44,7 +44,11 @@ class Ticker:
         self._clock = clock
         self._dice = dice
 
-    async def wake(self, key: str) -> int | None:
+    async def on_wake_up(self, key: str) -> None:
+        """The server says that something is due. Raises Unavailable."""
+        await self.wake(key, early_seconds=EARLY_SECONDS)
+
+    async def wake(self, key: str, early_seconds: float = 0.0) -> int | None:
         """Decide what is due, then set the wake-up for what is due next; answers with its time. Raises Unavailable."""
         state = await self._schedules.read(key)
         existing: set[str] = set()
@@ -55,12 +59,14 @@ class Ticker:
             decision = await self._decide(state, now, existing)
             if decision.fact is None:
                 due_at = decision.wakes_at
-                if due_at is not None and 0 < due_at - now <= EARLY_SECONDS * 1_000_000:
+                if due_at is not None and 0 < due_at - now <= early_seconds * 1_000_000:
+                    early_seconds = 0.0
                     await asyncio.sleep((due_at - now) / 1_000_000)
                     continue
                 if due_at is not None:
                     await self._timers.set(self._names.schedule_token(key), TICK_WAIT, due_at)
                 return due_at
+            early_seconds = 0.0
             try:
                 state = await self._store(state, decision, now)
             except Conflict:
