@@ -59,9 +59,9 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     calendar, schedules = Calendar(names), ScheduleLog(runtime.log)
     hints = Hints(connection, names)
     ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
-    cron = Cron(calendar, ticker, schedules, runtime.clock)
     source = WakeUps(connection, names)
     wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
+    cron = Cron(calendar, ticker, schedules, runtime.clock, lambda: wake_ups.is_busy)
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {

@@ -1,6 +1,7 @@
 """The loop behind the wake-ups: kept ticks, lost wake-ups, and what apps declare. Nothing polls a schedule."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -24,11 +25,19 @@ TRIES_MAX = 20
 class Cron:
     """One round every PERIOD_SECONDS, and at once when the calendar has something."""
 
-    def __init__(self, calendar: Calendar, ticker: Ticker, schedules: ScheduleLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        calendar: Calendar,
+        ticker: Ticker,
+        schedules: ScheduleLog,
+        clock: Clock,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._calendar = calendar
         self._ticker = ticker
         self._schedules = schedules
         self._clock = clock
+        self._is_busy = is_busy
         self.changed = asyncio.Event()
         """To be set when the calendar has taken something."""
 
@@ -53,8 +62,11 @@ class Cron:
             if self._calendar.declared.get(app) is declared:
                 del self._calendar.declared[app]
         now = self._clock()
-        keys = [*self._calendar.ready, *self._calendar.due(now - round(LATE_SECONDS * 1_000_000), REPAIRS_MAX)]
+        keys = list(self._calendar.ready)
         self._calendar.ready.clear()
+        if not self._is_busy():
+            # While wake-ups queue up here, what is late is among them.
+            keys += self._calendar.due(now - round(LATE_SECONDS * 1_000_000), REPAIRS_MAX)
         answers = await asyncio.gather(*(self._ticker.wake(key) for key in keys), return_exceptions=True)
         for key, answer in zip(keys, answers, strict=True):
             if isinstance(answer, BaseException):

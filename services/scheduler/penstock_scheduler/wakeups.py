@@ -18,6 +18,7 @@ logger = structlog.get_logger("penstock")
 WINDOW = 2_000
 """Wake-ups under way at once. The log stores appends made at the same time in groups, so many are as fast as one."""
 TAKE_MAX = 500
+BUSY = 50
 RETRY_SECONDS = 1.0
 
 
@@ -84,6 +85,11 @@ class WakeUpLoop:
         self._tick = tick
         self._room = asyncio.Semaphore(WINDOW)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether so many wake-ups are under way that what seems late may only be waiting for its turn."""
+        return len(self._tasks) > BUSY
 
     async def run(self) -> None:
         """Until the source is stopped; then what is under way is finished."""
