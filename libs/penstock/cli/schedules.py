@@ -26,7 +26,8 @@ def list_(
     if as_json:
         print_json(answer)
         return
-    print_table(COLUMNS, [_row(schedule) for schedule in answer["data"]], "No schedule yet. Declare one with @app.cron.")
+    rows = [_row(schedule) for schedule in answer["data"]]
+    print_table(COLUMNS, rows, "No schedule yet. Declare one with @app.cron.")
     if answer.get("next"):
         console.print(f"more: --cursor {answer['next']}", soft_wrap=True)
 
