@@ -33,6 +33,10 @@ class CutLine:
         """From now on the server hears its clients, but they do not hear it."""
         self._answers.clear()
 
+    def release_answers(self) -> None:
+        """What was held back arrives after all."""
+        self._answers.set()
+
     def cut(self) -> None:
         """Break all connections; what was held back is lost. New ones work as usual."""
         for pump in self._pumps:

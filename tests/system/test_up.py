@@ -107,6 +107,7 @@ def test_a_busy_http_port_is_named_with_its_setting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", product.http_port)):
         refused = product.run("up", "shop:app")
     assert refused.returncode == 1
+    assert refused.stderr.startswith("port_busy: ")
     assert "PENSTOCK_HTTP_PORT" in refused.stderr
     assert refused.stderr.count(str(product.http_port)) == 1
     assert "Traceback" not in refused.stderr
@@ -136,9 +137,10 @@ def test_an_app_that_cannot_be_imported_is_shown_with_its_own_traceback(tmp_path
 
 
 def test_an_app_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    """A misspelt module is one message."""
+    """A misspelt module is one message without a traceback."""
     refused = Penstock(tmp_path).run("up", "no_such_module:app")
     assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
     assert "no_such_module" in refused.stderr
 
 

@@ -20,8 +20,10 @@ app = cyclopts.App(
 )
 executions = cyclopts.App(name="executions", help="Look at executions and change their course.")
 functions = cyclopts.App(name="functions", help="Functions that runners have declared.")
+schedules = cyclopts.App(name="schedules", help="Look at schedules and steer them.")
 app.command(executions)
 app.command(functions)
+app.command(schedules)
 
 _COMMANDS = {
     "up": "Start everything on this machine: NATS, all services, your functions.",
@@ -46,6 +48,16 @@ _EXECUTIONS = {
 }
 for _name, _help in _EXECUTIONS.items():
     executions.command(f"penstock.cli.executions:{_name}_", name=_name, help=_help)
+_SCHEDULES = {
+    "list": "List schedules with their next tick.",
+    "show": "Show one schedule with its next ticks and what became of the latest.",
+    "pause": "Skip its ticks until it is resumed.",
+    "resume": "Let it tick again.",
+    "trigger": "Start an execution of it now.",
+    "backfill": "Make up for the ticks of a span of the past.",
+}
+for _name, _help in _SCHEDULES.items():
+    schedules.command(f"penstock.cli.schedules:{_name}_", name=_name, help=_help)
 functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
 
 

@@ -47,3 +47,21 @@ wait_seconds_max = 60
 """Longest `Prefer: wait` and `?after=` wait of one request."""
 integer_max = 2**63 - 1
 """Whole numbers in JSON beyond 64 bits lose their value in most languages and are refused."""
+cron_chars_max = 256
+"""Longest cron expression; a huge list costs its length at every tick."""
+schedule_key_chars_max = 128
+schedule_interval_seconds_min = 1
+schedule_interval_seconds_max = 5 * 365 * 24 * 3600
+jitter_seconds_max = 24 * 3600
+tick_missed_seconds = 3
+"""A tick that is decided later than this after it was due was missed: `catch_up` says what becomes of it."""
+tick_late_milliseconds = 1000
+"""A tick that starts later than this is `late` in the ledger."""
+catch_up_ticks_max = 100
+"""Missed ticks that `catch_up="all"` makes up for; older ones are skipped."""
+ticks_counted_max = 1000
+"""Skipped ticks of a cron expression are counted up to this number."""
+backfill_ticks_max = 1000
+"""Ticks of one backfill."""
+tick_arguments_bytes_max = 16 * 1024
+"""Arguments of a schedule: each tick carries them into the log."""

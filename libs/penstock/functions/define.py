@@ -3,7 +3,8 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from penstock.client.execution import Execution
 from penstock.domain.durations import seconds
@@ -23,6 +24,9 @@ from penstock.functions.options import (
 )
 from penstock.functions.parameters import Parameters
 
+if TYPE_CHECKING:
+    from penstock.domain.schedule.spec import ScheduleRule, ScheduleSpec
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -35,6 +39,8 @@ class Function(Generic[P, R]):
         self.function = function
         self.spec = spec
         self.parameters = parameters
+        self.schedule: ScheduleRule | None = None
+        """When it starts by itself; set by `@app.cron` and `@app.every`."""
 
     @property
     def name(self) -> str:
@@ -98,6 +104,51 @@ class App:
         if function is not None:
             return self._declare(function, options)
         return functools.partial(self._declare, options=options)
+
+    def cron(
+        self,
+        expression: str | None = None,
+        /,
+        *,
+        every: str | float | timedelta | None = None,
+        timezone: str | None = None,
+        catch_up: str = "latest",
+        overlap: str = "allow",
+        jitter: str | float | timedelta | None = None,
+        **options: Any,
+    ) -> Callable[[Callable[P, R]], Function[P, R]]:
+        """Declare a function that starts by a cron expression (5 fields, or 6 with the second first) or an interval.
+
+        `options` are those of `function`. It takes no arguments besides `ctx` and `event`; calling it is an ordinary
+        execution. Raises Rejected `invalid_option`.
+        """
+        given = {"timezone": timezone, "catch_up": catch_up, "overlap": overlap, "jitter": jitter}
+
+        def declare(function: Callable[P, R]) -> Function[P, R]:
+            # Loaded only by those who use it.
+            from penstock.functions.schedules import check_parameters, declared_rule
+
+            where = getattr(function, "__name__", repr(function))
+            rule = declared_rule(expression, every, given, where)
+            check_parameters(Parameters(function, where), where)
+            declared = cast(Function[P, R], self._declare(function, options))
+            declared.schedule = rule
+            return declared
+
+        return declare
+
+    def every(self, interval: str | float | timedelta, /, **options: Any) -> Callable[[Callable[P, R]], Function[P, R]]:
+        """The same by an interval such as "10m", counted from the epoch. Raises Rejected `invalid_option`."""
+        return self.cron(every=interval, **options)
+
+    def schedules(self) -> "dict[str, ScheduleSpec]":
+        """The schedules that this app declares, by key."""
+        rules = {name: each.schedule for name, each in self.functions.items() if each.schedule is not None}
+        if not rules:
+            return {}
+        from penstock.functions.schedules import schedule_specs
+
+        return schedule_specs(self.name, rules)
 
     def include(self, other: "App") -> None:
         """Serve the functions of another app too, with its options. Raises Rejected `invalid_name`."""

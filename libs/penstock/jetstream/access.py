@@ -99,6 +99,7 @@ def _ingest(names: Names) -> list[str]:
         *_append_executions(names),
         names.system_subject("event_fanned_out", ">"),
         names.system_subject("event_rejected", ">"),
+        names.system_subject("schedule", ">"),
         *_make_consumers(names.events),
         *_read_consumer(names.events, names.fan_out_consumer),
         *_look_up(names.events),
@@ -131,6 +132,7 @@ def _runner(names: Names) -> list[str]:
     return [
         *_append_executions(names),
         names.system_subject("function_declared", "*"),
+        names.system_subject("schedules_declared", "*"),
         f"$JS.ACK.{names.executions}.>",
         *names.log_subjects(),
         *_timers(names),

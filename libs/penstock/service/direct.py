@@ -72,8 +72,12 @@ def direct_post(
     status: int = 202,
     media_types: tuple[str, ...] = ("application/json",),
     example: Any = None,
+    method: HttpMethod = HttpMethod.POST,
 ) -> HTTPRouteHandler:
-    """A POST route. `path` may hold one variable; `body`, `answer` and `example` document it."""
+    """A POST route. `path` may hold one variable; `body`, `answer` and `example` document it.
+
+    A rare one may have another `method`: it takes the same, and is answered with Litestar.
+    """
     variable = _VARIABLE.search(path)
     prefix, suffix = (path[: variable.start()], path[variable.end() :]) if variable else (path, None)
     direct = DirectRoute(prefix, suffix, handle)
@@ -84,7 +88,8 @@ def direct_post(
         def __post_init__(self) -> None:
             # Litestar passes plain dicts through, though its types do not say so.
             content = OpenAPIMediaType(schema=cast(Schema, schema), example=example)
-            self.request_body = RequestBody(content=dict.fromkeys(media_types, content), required=True)
+            if method != HttpMethod.DELETE:
+                self.request_body = RequestBody(content=dict.fromkeys(media_types, content), required=True)
 
     async def answer_slowly(request: Request[Any, Any, Any]) -> ASGIResponse:
         headers = {key.lower(): value for key, value in request.scope["headers"]}
@@ -96,11 +101,11 @@ def direct_post(
 
     return route(
         _VARIABLE.sub(r"{\1:str}", path),
-        http_method=HttpMethod.POST,
+        http_method=method,
         status_code=status,
         summary=summary,
         operation_id=operation_id,
         operation_class=Documented,
         responses={status: ResponseSpec(answer, generate_examples=False, description="Accepted")},
-        opt={OPTION: direct, COMPONENTS: components},
+        opt={COMPONENTS: components} | ({OPTION: direct} if method == HttpMethod.POST else {}),
     )(answer_slowly)

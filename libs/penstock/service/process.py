@@ -163,7 +163,7 @@ def _first(connections: Mapping[str, Connection], preferred: Sequence[str]) -> s
 async def _listen(
     stack: AsyncExitStack, settings: Settings, runtime: Runtime, routes: Sequence[ControllerRouterHandler]
 ) -> int:
-    """Serve HTTP until the process stops; answers with the port. Raises Rejected when the port cannot be had."""
+    """Serve HTTP until the process stops; answers with the port. Raises StartRefused when the port cannot be had."""
     app = HttpApp(routes, find_key(settings) or "", runtime.checks)
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(serve_http(app, settings, runtime.stopping, listening.set_result), name="http")

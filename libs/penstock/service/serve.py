@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from litestar.types import ASGIApp
 
-from penstock.domain.errors import Rejected
+from penstock.jetstream.refused import StartRefused
 from penstock.service.settings import Settings
 
 GRACE_SECONDS = 3
@@ -25,7 +25,7 @@ class _Server(uvicorn.Server):
 
 
 def bind(settings: Settings) -> socket.socket:
-    """The listening socket. Raises Rejected `invalid_option` naming the setting when the port cannot be had."""
+    """The listening socket. Raises StartRefused `port_busy` naming the setting when the port cannot be had."""
     host, port = settings.http_host, settings.http_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -36,8 +36,10 @@ def bind(settings: Settings) -> socket.socket:
         listener.close()
         is_busy = error.errno == errno.EADDRINUSE
         reason = "is in use by another program" if is_busy else f"cannot be had ({error.strerror})"
-        raise Rejected(
-            "invalid_option", f"HTTP port {port} on {host} {reason}. Free it, or set PENSTOCK_HTTP_PORT to another."
+        raise StartRefused(
+            "port_busy",
+            f"HTTP port {port} on {host} {reason}.",
+            "Stop what listens there, or set PENSTOCK_HTTP_PORT (or --port) to another port.",
         ) from None
     listener.setblocking(False)
     return listener

@@ -11,6 +11,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.ids import ENVIRONMENT_NAME
 
 PREFIX = "PENSTOCK_"
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - names what a client cannot connect to
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trace_url: Annotated[str, "Address of a trace viewer, with {trace_id} in it; empty: no links."] = ""
     log_format: Annotated[str, "console or json."] = "console"
     log_level: Annotated[str, "debug, info, warning or error."] = "warning"
-    url: Annotated[str, "Where clients find the HTTP port."] = "http://127.0.0.1:8700"
+    url: Annotated[str, "Where clients find the HTTP port; unset: on this machine, at the port above."] = (
+        "http://127.0.0.1:8700"
+    )
     worker_env: Annotated[str, "Names of environment variables that user code may see, comma-separated."] = ""
 
     @property
@@ -63,13 +66,34 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
     found = {name: environ.get(PREFIX + name.upper()) for name in known}
     values: dict[str, object] = {name: value for name, value in found.items() if value}
     values.update({name: value for name, value in overrides.items() if value is not None})
+    if "url" not in values:
+        values["url"] = _local_url(values)
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise Rejected("invalid_option", f"A PENSTOCK_* setting is wrong: {error}") from None
+        raise _misfit(str(error), values) from None
     if not ENVIRONMENT_NAME.fullmatch(settings.env):
         raise Rejected("invalid_option", f"PENSTOCK_ENV must be a-z, 0-9 and '-' (1 to 32), not {settings.env!r}.")
     for name in ("http_port", "nats_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise Rejected("invalid_option", f"PENSTOCK_{name.upper()} must be a port (0 to 65535).")
     return settings
+
+
+def _local_url(values: Mapping[str, object]) -> str:
+    """Where a client on this machine finds the HTTP port of these settings."""
+    defaults = Settings()
+    host = str(values.get("http_host", defaults.http_host))
+    if host in ANY_ADDRESS:
+        host = defaults.http_host
+    return f"http://{f'[{host}]' if ':' in host else host}:{values.get('http_port', defaults.http_port)}"
+
+
+def _misfit(complaint: str, values: Mapping[str, object]) -> Rejected:
+    """The decoder's complaint with the variable in place of the field."""
+    what, _, place = complaint.partition(" - at `$.")
+    field = place.rstrip("`")
+    if field not in values:
+        return Rejected("invalid_option", f"A PENSTOCK_* setting is wrong: {complaint}")
+    kind = "a whole number" if "`int`" in what else "a number" if "`float`" in what else "text"
+    return Rejected("invalid_option", f"{PREFIX}{field.upper()} must be {kind}, not {str(values[field])[:80]!r}.")

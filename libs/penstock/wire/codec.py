@@ -6,11 +6,14 @@ import msgspec
 
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.upcast import CURRENT, upcast
+from penstock.domain.schedule.facts import AnyScheduleFact, SchedulesDeclared
 from penstock.domain.system import AnySystemFact
 
 _encoder = msgspec.json.Encoder()
 _fact_decoder: msgspec.json.Decoder[f.AnyFact] = msgspec.json.Decoder(f.AnyFact)
 _system_decoder: msgspec.json.Decoder[AnySystemFact] = msgspec.json.Decoder(AnySystemFact)
+_schedule_decoder: msgspec.json.Decoder[AnyScheduleFact] = msgspec.json.Decoder(AnyScheduleFact)
+_declared_decoder = msgspec.json.Decoder(SchedulesDeclared)
 _raw_decoder = msgspec.json.Decoder(dict[str, Any])
 
 encode_fact = _encoder.encode
@@ -51,5 +54,25 @@ def decode_system_fact(data: bytes) -> AnySystemFact | None:
     """The fact, or None for a kind that this version does not know, and for what is no fact at all."""
     try:
         return _system_decoder.decode(data)
+    except msgspec.DecodeError:
+        return None
+
+
+def encode_schedule_fact(fact: AnyScheduleFact | SchedulesDeclared) -> bytes:
+    return _encoder.encode(fact)
+
+
+def decode_schedule_fact(data: bytes) -> AnyScheduleFact | None:
+    """The fact, or None for what this version does not know."""
+    try:
+        return _schedule_decoder.decode(data)
+    except msgspec.DecodeError:
+        return None
+
+
+def decode_declared(data: bytes) -> SchedulesDeclared | None:
+    """The schedules of an app, or None for what this version does not know."""
+    try:
+        return _declared_decoder.decode(data)
     except msgspec.DecodeError:
         return None

@@ -28,10 +28,14 @@ KV_OPERATION = "KV-Operation"
 START_WAIT = "start"
 """The wait of an execution for the time before which it may not start: a delay or a backoff. One at a time is open."""
 
+TICK_WAIT = "tick"
+"""The wait of a schedule for its next tick; in its place of the execution stands the token of the schedule."""
+
 TRIGGER_USER = "trigger"
 """The NATS user for the outside world; its password is the API key."""
 
 FactClass = Literal["run", "end", "fact"]
+SchedulePart = Literal["fact", "tick"]
 
 
 class Names:
@@ -101,6 +105,29 @@ class Names:
 
     def system_subject(self, kind: str, key: str) -> str:
         return f"{self.root}.c.{kind}.{key}"
+
+    # Schedules: what people say and the ticks, on two subjects with one order.
+    def schedule_token(self, key: str) -> str:
+        """The key as a token of a subject; no key holds a '='."""
+        return key.replace(".", "=")
+
+    def schedule_key(self, token: str) -> str:
+        return token.replace("=", ".")
+
+    def schedule_subject(self, key: str, part: SchedulePart) -> str:
+        return self.system_subject("schedule", f"{self.schedule_token(key)}.{part}")
+
+    def schedule_filter(self, key: str) -> str:
+        """The filter that gives the history of one schedule one writer at a time."""
+        return self.system_subject("schedule", f"{self.schedule_token(key)}.>")
+
+    def parse_schedule_subject(self, subject: str) -> tuple[str, SchedulePart] | None:
+        """(key, part) of a subject of a schedule; None for any other."""
+        prefix = f"{self.root}.c.schedule."
+        if not subject.startswith(prefix):
+            return None
+        token, _, part = subject[len(prefix) :].partition(".")
+        return (self.schedule_key(token), part) if part in ("fact", "tick") else None  # type: ignore[return-value]
 
     def execution_subjects(self) -> list[str]:
         return [f"{self.root}.x.>", f"{self.root}.c.>"]

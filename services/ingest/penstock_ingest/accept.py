@@ -77,6 +77,11 @@ class Acceptor:
         url = self._trace_url.replace("{trace_id}", trace_id) if self._trace_url else None
         return Accepted(execution_id, str(state), f"x:{sequence}", trace_id, url)
 
+    async def known(self, execution_id: str) -> Accepted | None:
+        """An execution that exists already, as it is now."""
+        state = fold_recorded(await self._log.find(execution_id))
+        return None if state is None else self.accepted(state.id, state.trace_id, state.state, state.sequence)
+
     async def _verdict(self, draft: Draft, result: int | Conflict | None) -> Verdict:
         try:
             if result is None:

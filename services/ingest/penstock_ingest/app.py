@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from penstock.jetstream.inbox import EventInbox, Hints
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.publisher import Publisher
+from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers
 from penstock.service.lifecycle import Routes, Runtime, Service
 from penstock_ingest.accept import Acceptor
@@ -16,6 +17,7 @@ from penstock_ingest.events import EventRoutes
 from penstock_ingest.executions import ExecutionRoutes
 from penstock_ingest.fan_out import FanOut
 from penstock_ingest.messages import Planner
+from penstock_ingest.schedules import ScheduleRoutes
 
 NAME = "ingest"
 DRAIN_SECONDS = 10.0
@@ -35,11 +37,12 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     control = ControlRoutes(
         names.environment, runtime.log, timers, drafter, acceptor, Hints(connection, names), clock, runtime.dice
     )
+    schedules = ScheduleRoutes(names, ScheduleLog(runtime.log), timers, drafter, acceptor, clock)
     runtime.checks["ingest.nats"] = lambda: connection.problem
     runtime.checks["ingest.fan_out"] = lambda: inbox.problem
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
-        yield [*events.handlers(), *executions.handlers(), *control.handlers()]
+        yield [*events.handlers(), *executions.handlers(), *control.handlers(), *schedules.handlers()]
     finally:
         await inbox.stop()
         await asyncio.wait({loop}, timeout=DRAIN_SECONDS)

@@ -87,14 +87,14 @@ class ControlRoutes:
         ]  # fmt: skip
 
     async def cancel(self, call: Call) -> Answer:
-        body = _parse(call, CancelBody)
+        body = parse_body(call, CancelBody)
         handled = await self._carry_out(call.value, RequestCancel(force=body.force))
         if any(isinstance(fact, CancelRequested) for fact in handled.facts) and handled.state.owner:
             await self._hints.cancel(handled.state.owner, handled.state.id)
         return self._answer(handled)
 
     async def reschedule(self, call: Call) -> Answer:
-        body = _parse(call, RescheduleBody)
+        body = parse_body(call, RescheduleBody)
         resolved = _resolve_start(body, self._clock())
         handled = await self._carry_out(call.value, Reschedule(run_at=resolved.run_at))
         for fact in handled.facts:
@@ -103,7 +103,7 @@ class ControlRoutes:
         return self._answer(handled)
 
     async def rerun(self, call: Call) -> Answer:
-        _parse(call, RerunBody)
+        parse_body(call, RerunBody)
         recorded = await self._log.find(_execution_id(call.value))
         first = recorded[0].fact if recorded else None
         if not isinstance(first, Enqueued):
@@ -146,7 +146,8 @@ class ControlRoutes:
         return accepted_answer(self._acceptor.accepted(state.id, state.trace_id, state.state, state.sequence))
 
 
-def _parse(call: Call, kind: type[Body]) -> Body:
+def parse_body(call: Call, kind: type[Body]) -> Body:
+    """The body of a request whose members are options; none is the same as `{}`. Raises Rejected."""
     require_json(call)
     try:
         parsed: Body = decode_strictly(msgspec.json.Decoder(kind), call.body or b"{}")

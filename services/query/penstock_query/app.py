@@ -17,6 +17,7 @@ from penstock_query.reads import Reads
 from penstock_query.routes.catalogue import catalogue_routes
 from penstock_query.routes.executions import execution_routes
 from penstock_query.routes.history import history_routes
+from penstock_query.routes.schedules import schedule_routes
 from penstock_query.store import Store
 from penstock_query.view import View
 
@@ -25,7 +26,7 @@ NAME = "query"
 
 def routes_of(view: View) -> list[ControllerRouterHandler]:
     """All routes of the service."""
-    return [*execution_routes(view), *history_routes(view), *catalogue_routes(view)]
+    return [*execution_routes(view), *history_routes(view), *catalogue_routes(view), *schedule_routes(view)]
 
 
 @asynccontextmanager

@@ -11,8 +11,9 @@ from penstock.domain.execution.evolve import evolve
 from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
 from penstock.domain.execution.state import Execution
 from penstock.ports import LogEntry
-from penstock.wire.codec import decode_fact, decode_system_fact
+from penstock.wire.codec import decode_fact, decode_schedule_fact, decode_system_fact
 from penstock.wire.names import Names
+from penstock_query.schedules import ScheduleFact
 
 TIME_MAX = 253_402_300_799_999_999
 """The last microsecond of the year 9999; nothing later can be written as RFC 3339."""
@@ -50,6 +51,7 @@ class Batch(NamedTuple):
     events: list[Row]
     functions: list[Row]
     quarantine: list[Row]
+    schedules: list[ScheduleFact]
 
 
 class Changes(NamedTuple):
@@ -62,6 +64,8 @@ class Changes(NamedTuple):
     events: list[Row]
     functions: list[Row]
     quarantine: list[Row]
+    schedules: list[Row] = []
+    ticks: list[Row] = []
 
 
 def indexable(text: str) -> str:
@@ -75,7 +79,7 @@ def quarantined(entry: LogEntry, reason: str) -> Row:
 
 def decoded(names: Names, entries: Sequence[LogEntry], cached: Mapping[str, Known]) -> Batch:
     """Decode a batch. What cannot be decoded goes to quarantine; an unknown kind is no error."""
-    batch = Batch([], set(), [], [], [])
+    batch = Batch([], set(), [], [], [], [])
     created: set[str] = set()
     for entry in entries:
         try:
@@ -175,6 +179,12 @@ def rehydrated(rows: Iterable[tuple[int, str]]) -> dict[str, Known]:
 
 
 def _system(names: Names, entry: LogEntry, batch: Batch) -> None:
+    schedule = names.parse_schedule_subject(entry.subject)
+    if schedule is not None:
+        said = decode_schedule_fact(entry.data)
+        if said is not None:
+            batch.schedules.append(ScheduleFact(entry.sequence, schedule[0], said))
+        return
     kind = entry.subject.removeprefix(names.system_subject("", "").rstrip(".") + ".").split(".", 1)[0]
     fact = decode_system_fact(entry.data)
     match fact:

@@ -15,6 +15,7 @@ from penstock.wire.names import Names
 from penstock_query.fold import Changes, Known, decoded, folded
 from penstock_query.lock import Lock
 from penstock_query.progress import Progress
+from penstock_query.schedules import schedule_rows
 from penstock_query.store import Fenced, Position, Store, digest_of
 
 logger = structlog.get_logger("penstock.query")
@@ -61,6 +62,10 @@ class Projection:
         if batch.wanted:
             known = {**known, **await self._store.load(batch.wanted)}
         changes = folded(batch, known)
+        if batch.schedules:
+            schedules = await self._store.load_schedules({each.key for each in batch.schedules})
+            found, ticks = schedule_rows(batch.schedules, schedules)
+            changes = changes._replace(schedules=found, ticks=ticks)
         try:
             await self._store.write(changes, entries[-1], self.position.epoch, missing)
         except BaseException:

@@ -8,11 +8,14 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penstock.domain.execution.state import FINAL_STATES, Execution
+from penstock.domain.schedule.facts import LedgerEntry
+from penstock.domain.schedule.state import Schedule
 from penstock.domain.system import AnySystemFact, EventFannedOut, EventRejected, FunctionDeclared
 from penstock_query import tables as t
 from penstock_query.cursors import Cursor, Key, around
 from penstock_query.fold import indexable
 from penstock_query.queries import EventFilter, ExecutionFilter
+from penstock_query.schedules import decode_entry, decode_schedule
 
 T = TypeVar("T")
 
@@ -39,6 +42,12 @@ class EventRow(NamedTuple):
 
 class FunctionRow(NamedTuple):
     fact: FunctionDeclared
+    sequence: int
+
+
+class TickRow(NamedTuple):
+    entry: LedgerEntry
+    decided_at: int
     sequence: int
 
 
@@ -99,6 +108,28 @@ class Reads:
             row = (await connection.execute(select(c.body, c.sequence).where(c.name == name))).first()
             position = await _position(connection)
         return (None if row is None else FunctionRow(_fact(row[0]), row[1])), position
+
+    async def schedules(self, limit: int, cursor: Cursor | None) -> Found[Schedule]:
+        """The schedules that are not deleted, by key."""
+        c = t.schedules.c
+        query = select(c.key, c.body).where(c.live == 1)
+        rows, found = await self._page(query, c.key, limit, cursor, newest_first=False)
+        return found._replace(items=[decode_schedule(row[1]) for row in rows])
+
+    async def schedule(self, key: str) -> tuple[Schedule | None, int]:
+        """One schedule, also a deleted one."""
+        c = t.schedules.c
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(c.body).where(c.key == indexable(key)))).first()
+            position = await _position(connection)
+        return (None if row is None else decode_schedule(row[0])), position
+
+    async def ticks(self, key: str, limit: int, cursor: Cursor | None) -> Found[TickRow]:
+        """What became of the ticks of a schedule, the latest first."""
+        c = t.ticks.c
+        query = select(c.tick, c.body, c.decided_at, c.sequence).where(c.schedule == indexable(key))
+        rows, found = await self._page(query, c.tick, limit, cursor, newest_first=True)
+        return found._replace(items=[TickRow(decode_entry(row[1]), row[2], row[3]) for row in rows])
 
     async def event_positions(self, sequences: Sequence[int]) -> list[int]:
         """Those of the positions in EVENTS that the view knows."""

@@ -10,10 +10,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from penstock.domain.schedule.state import Schedule
 from penstock.ports import LogEntry
 from penstock_query import tables as t
 from penstock_query.database import is_sqlite
 from penstock_query.fold import Changes, Known, rehydrated
+from penstock_query.schedules import decode_schedule
 from penstock_query.sqlite_writer import SqliteWriter, Work
 
 
@@ -42,11 +44,12 @@ class Statements:
         on_sqlite = dialect.name == "sqlite"
         insert: Any = sqlite.insert if on_sqlite else postgresql.insert
 
-        def upsert(table: Table, key: str, columns: Sequence[str]) -> str:
+        def upsert(table: Table, key: str | Sequence[str], columns: Sequence[str]) -> str:
             statement = insert(table)
             if columns:
                 values = {name: statement.excluded[name] for name in columns}
-                statement = statement.on_conflict_do_update(index_elements=[key], set_=values)
+                keys = [key] if isinstance(key, str) else list(key)
+                statement = statement.on_conflict_do_update(index_elements=keys, set_=values)
             else:
                 statement = statement.on_conflict_do_nothing()
             return str(statement.compile(dialect=dialect, column_keys=[each.name for each in table.columns]))
@@ -61,6 +64,9 @@ class Statements:
         # The first fact about an event stands; a repeated fan-out says the same again.
         self.event = upsert(t.events, "", [])
         self.function = upsert(t.functions, "name", ["sequence", "body"])
+        self.schedule = upsert(t.schedules, "key", ["live", "sequence", "body"])
+        # A kept or skipped tick may be made up for later: the last word counts.
+        self.tick = upsert(t.ticks, ("schedule", "tick"), ["decided_at", "sequence", "body"])
         self.quarantine = upsert(t.quarantine, "", [])
         self.gap = upsert(t.gaps, "", [])
         self.load = (
@@ -68,6 +74,11 @@ class Statements:
             if on_sqlite
             else "SELECT created_sequence, body FROM executions WHERE id IN "
             "(SELECT json_array_elements_text(CAST($1::VARCHAR AS json)))"
+        )
+        self.load_schedules = (
+            "SELECT body FROM schedules WHERE key IN (SELECT value FROM json_each(?))"
+            if on_sqlite
+            else "SELECT body FROM schedules WHERE key IN (SELECT json_array_elements_text(CAST($1::VARCHAR AS json)))"
         )
         self.advance = (
             "UPDATE position SET sequence = ?, digest = ? WHERE epoch = ? AND sequence <= ?"
@@ -122,14 +133,20 @@ class Store:
 
     async def load(self, ids: Iterable[str]) -> dict[str, Known]:
         """The executions with these ids that have a row."""
-        wanted = msgspec.json.encode(list(ids)).decode()
-        rows: Any
+        return rehydrated((row[0], row[1]) for row in await self._load(self._sql.load, ids))
+
+    async def load_schedules(self, keys: Iterable[str]) -> dict[str, Schedule]:
+        """The schedules with these keys that have a row, deleted ones included."""
+        found = (decode_schedule(row[0]) for row in await self._load(self._sql.load_schedules, keys))
+        return {each.key: each for each in found}
+
+    async def _load(self, statement: str, keys: Iterable[str]) -> Any:
+        wanted = (msgspec.json.encode(list(keys)).decode(),)
         if self._sqlite is not None:
-            rows = await self._sqlite.load(self._sql.load, (wanted,))
-        else:
-            async with self.engine.connect() as connection:
-                rows = await connection.exec_driver_sql(self._sql.load, (wanted,))
-        return rehydrated((row[0], row[1]) for row in rows)
+            return await self._sqlite.load(statement, wanted)
+        async with self.engine.connect() as connection:
+            rows: Any = await connection.exec_driver_sql(statement, wanted)
+            return list(rows)
 
     async def write(self, changes: Changes, last: LogEntry, epoch: int, missing: list[tuple[int, int]]) -> None:
         """Rows and position together. Raises Fenced, and then nothing is written."""
@@ -140,6 +157,8 @@ class Store:
             (sql.metadata, changes.metadata),
             (sql.event, changes.events),
             (sql.function, changes.functions),
+            (sql.schedule, changes.schedules),
+            (sql.tick, changes.ticks),
             (sql.quarantine, changes.quarantine),
             (sql.gap, missing),
         ]

@@ -5,7 +5,7 @@ Columns are what lists filter and sort by; `body` is the whole folded execution,
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -74,6 +74,27 @@ functions = Table(
     Column("body", Text, nullable=False),
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("key", Text, primary_key=True),
+    # 0 once it is deleted: its ticks are still listed.
+    Column("live", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("tick", BigInteger, primary_key=True, autoincrement=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -103,5 +124,5 @@ gaps = Table(
     Column("last", BigInteger, nullable=False),
 )
 
-DERIVED = (executions, execution_metadata, events, functions, quarantine)
+DERIVED = (executions, execution_metadata, events, functions, schedules, ticks, quarantine)
 """The tables that a rebuild compares; the other two are bookkeeping."""

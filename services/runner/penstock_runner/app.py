@@ -13,19 +13,22 @@ from penstock.domain.function.options import FunctionSpec
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.hints import HintInbox
 from penstock.jetstream.leases import LeaseTable
+from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.publisher import Publisher
+from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers
 from penstock.jetstream.work import ACK_PENDING_MAX, JetStreamWork
 from penstock.ports import Unavailable
 from penstock.service.lifecycle import Routes, Runtime, Service
-from penstock_runner.announce import announce
+from penstock_runner.announce import announce, announce_schedules
 from penstock_runner.execute import Executor
 from penstock_runner.heartbeat import Heartbeat
 from penstock_runner.lines import LineShipper
 from penstock_runner.requests import Requests
 from penstock_runner.work import FunctionWork, mark_progress
 from penstock_runner.workers.environment import worker_environment
+from penstock_runner.workers.messages import Hello
 from penstock_runner.workers.pool import Pool
 
 NAME = "runner"
@@ -62,10 +65,12 @@ class Runner:
     async def open(self) -> None:
         """Start worker processes, announce the functions, and take work. Raises Rejected or Unavailable."""
         spawn = self._runtime.spawn
-        specs = await self._pool.open()
+        hello = await self._pool.open()
+        specs = hello.specs
         await self._leases.renew(self.id)
         await self._hints.open(self.id)
         await announce(self._runtime.registry, specs, self.id)
+        await self._announce_schedules(hello)
         self._runtime.functions.extend(spec.name for spec in specs)
         self._runtime.checks["runner.workers"] = lambda: self._pool.problem
         self._runtime.checks["runner.nats"] = lambda: self._connection.problem
@@ -89,6 +94,13 @@ class Runner:
         await self._shipper.flush()
         with suppress(Unavailable):
             await self._leases.release(self.id)
+
+    async def _announce_schedules(self, hello: Hello) -> None:
+        # Only the runner's user may write declarations, and the log of the process may belong to another.
+        log = JetStreamLog(self._connection, self._runtime.names)
+        version = next((spec.version for spec in hello.specs), "")
+        await announce_schedules(ScheduleLog(log), hello.app, hello.schedules, version, self.id, self._runtime.clock())
+        await log.close()
 
     def _source(self, spec: FunctionSpec) -> JetStreamWork:
         limit = spec.concurrency if spec.concurrency is not None else ACK_PENDING_MAX

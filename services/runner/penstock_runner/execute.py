@@ -22,16 +22,19 @@ from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
 from penstock.ports import Clock, Dice, ExecutionLog, Item, Leases, Timers, Unavailable
 from penstock.wire.codec import decode_fact
 from penstock.wire.names import START_WAIT
+from penstock.wire.topology import LEASE_SECONDS
 from penstock_runner.activity import Activity
 from penstock_runner.lines import Capture, LineShipper
 from penstock_runner.outcome import CLOSED, command_of
-from penstock_runner.requests import Requests
+from penstock_runner.requests import Requests, until_answered
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
 from penstock_runner.workers.pool import Pool
 
 logger = structlog.get_logger("penstock")
 
+DOUBT_SECONDS = LEASE_SECONDS - 2.0
+"""Without proof of life for so long, others may have taken our attempts over (the rest is room for being late)."""
 OWNED_RETRY_SECONDS = 5.0
 """How long an item is put aside whose activation another living runner has."""
 _numbers = itertools.count(1)
@@ -75,6 +78,13 @@ class Executor:
         self._dice = dice
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.proven_at = self._loop.time()
+        """When the lease was last renewed."""
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """True when the lease may have lapsed: this process stood still, or NATS was away, for too long."""
+        return self._loop.time() - self.proven_at > DOUBT_SECONDS
 
     def begin(self, item: Item, spec: FunctionSpec) -> None:
         """Work on the item, in a task of its own."""
@@ -108,11 +118,17 @@ class Executor:
         if state is None or self.active.get(execution_id) is not activity:
             return
         activity.learn(state)
-        self._obey(activity)
+        self._obey(activity, state)
 
-    def _obey(self, activity: Activity) -> None:
+    async def _confirm(self, activity: Activity) -> None:
+        """Before user code goes on: stop it if its attempt was taken over while nobody heard from us."""
+        if self.is_in_doubt:
+            await until_answered(lambda: self.look_again(activity.item.execution_id))
+        self._obey(activity, activity.state)
+
+    def _obey(self, activity: Activity, state: Execution) -> None:
         """Stop user code if the state says so."""
-        assignment, state = activity.assignment, activity.state
+        assignment = activity.assignment
         if assignment is None:
             return
         if state.activation != activity.activation or state.owner != self.runner:
@@ -238,11 +254,12 @@ class Executor:
         )
         capture = Capture(self._shipper, state.id, state.attempt)
         assignment = Assignment(
-            run, capture, self._requests.responder(activity, self._obey), self._loop.create_future()
+            run, capture, self._requests.responder(activity, self._confirm), self._loop.create_future()
         )
         activity.assignment = assignment
         timeout = state.timeout / 1_000_000 if state.timeout is not None else spec.timeout
         try:
+            await self._confirm(activity)
             return await self._pool.run(spec, assignment, timeout)
         finally:
             activity.assignment = None

@@ -28,7 +28,10 @@ class Heartbeat:
         while True:
             started = self._loop.time()
             try:
+                if self._executor.is_in_doubt:
+                    await self._look_at_all()
                 await self._leases.renew(self._executor.runner)
+                self._executor.proven_at = started
                 await self._touch(started)
                 await self._look(started)
             except Unavailable as error:
@@ -41,6 +44,10 @@ class Heartbeat:
             if now - activity.touched >= TOUCH_SECONDS:
                 activity.touched = now
                 await activity.item.in_progress()
+
+    async def _look_at_all(self) -> None:
+        """What was taken over meanwhile stops before a new lease says that all is well."""
+        await asyncio.gather(*(self._executor.look_again(execution) for execution in list(self._executor.active)))
 
     async def _look(self, now: float) -> None:
         """Hints may be lost; the last fact of what runs longer is looked at in any case."""

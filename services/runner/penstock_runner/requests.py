@@ -70,8 +70,8 @@ class Requests:
         self._clock = clock
         self._dice = dice
 
-    def responder(self, activity: Activity, obey: Callable[[Activity], None]) -> Respond:
-        """What answers the requests of this attempt; `obey` is called when its state may have changed."""
+    def responder(self, activity: Activity, confirm: Callable[[Activity], Awaitable[None]]) -> Respond:
+        """What answers the requests of this attempt; `confirm` is called before each answer, and may stop it."""
 
         async def respond(request: Request) -> Answer:
             try:
@@ -82,7 +82,7 @@ class Requests:
             except TimeoutError as error:
                 return Answer(request.number, request.call, code="timeout", detail=str(error))
             finally:
-                obey(activity)
+                await confirm(activity)
             return Answer(request.number, request.call, body)
 
         return respond

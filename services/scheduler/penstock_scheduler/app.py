@@ -1,38 +1,51 @@
 """The service: follows the log into the agenda, takes wake-ups, and sweeps."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leases import LeaseTable
+from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers, WakeUps
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
 from penstock_scheduler.agenda import Agenda
+from penstock_scheduler.calendar import Calendar
+from penstock_scheduler.cron import Cron
 from penstock_scheduler.sweep import Sweep
+from penstock_scheduler.ticker import Ticker
 from penstock_scheduler.wakeups import Waker, WakeUpLoop
 
 NAME = "scheduler"
 DRAIN_SECONDS = 5.0
 
 
-async def follow(runtime: Runtime, agenda: Agenda, caught_up: asyncio.Event) -> None:
-    """Feed the log into the agenda, and tell when it has reached what was there at the start."""
+async def follow(
+    runtime: Runtime, agenda: Agenda, calendar: Calendar, changed: asyncio.Event, caught_up: asyncio.Event
+) -> None:
+    """Feed the log into the agenda and the calendar, and tell when they have reached what was there at the start."""
     target = await runtime.log.last_sequence()
     if target == 0:
         caught_up.set()
     async for batch in batches_until(runtime.stopping, runtime.feed.subscribe(agenda.position)):
         agenda.take(batch)
-        if agenda.position >= target:
+        calendar.take(batch)
+        if agenda.position >= target and not caught_up.is_set():
+            calendar.caught_up()
             caught_up.set()
+        if calendar.ready or calendar.declared:
+            changed.set()
 
 
-async def sweep_when_ready(sweep: Sweep, caught_up: asyncio.Event, stopping: asyncio.Event) -> None:
-    """An agenda that is not complete shows executions as open that ended long ago."""
+async def when_ready(
+    loop: Callable[[asyncio.Event], Awaitable[None]], caught_up: asyncio.Event, stopping: asyncio.Event
+) -> None:
+    """Run the loop when the log is read: before, it shows as open what ended long ago."""
     waits = {asyncio.ensure_future(caught_up.wait()), asyncio.ensure_future(stopping.wait())}
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
-    await sweep.run(stopping)
+    await loop(stopping)
 
 
 @asynccontextmanager
@@ -43,13 +56,19 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     agenda, caught_up = Agenda(names), asyncio.Event()
     waker = Waker(runtime.log, timers, agenda, runtime.clock, runtime.dice)
     sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, runtime.clock, runtime.dice)
+    calendar, schedules = Calendar(names), ScheduleLog(runtime.log)
+    hints = Hints(connection, names)
+    ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
     source = WakeUps(connection, names)
+    wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
+    cron = Cron(calendar, ticker, schedules, runtime.clock, lambda: wake_ups.is_busy)
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {
-        runtime.spawn(follow(runtime, agenda, caught_up), "scheduler.follow"),
-        runtime.spawn(WakeUpLoop(source, waker).run(), "scheduler.wake-ups"),
-        runtime.spawn(sweep_when_ready(sweep, caught_up, runtime.stopping), "scheduler.sweep"),
+        runtime.spawn(follow(runtime, agenda, calendar, cron.changed, caught_up), "scheduler.follow"),
+        runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
+        runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
+        runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),
     }
     try:
         yield []

@@ -1,7 +1,7 @@
 """Takes fired wake-ups and makes due what is due. Any number of copies share them; the log decides who was first."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -10,7 +10,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import WakeUp
 from penstock.handle import Handled, handle
 from penstock.ports import Clock, Dice, ExecutionLog, Timers, Unavailable
-from penstock.wire.names import START_WAIT
+from penstock.wire.names import START_WAIT, TICK_WAIT
 from penstock_scheduler.agenda import Agenda
 
 logger = structlog.get_logger("penstock")
@@ -18,6 +18,7 @@ logger = structlog.get_logger("penstock")
 WINDOW = 2_000
 """Wake-ups under way at once. The log stores appends made at the same time in groups, so many are as fast as one."""
 TAKE_MAX = 500
+BUSY = 50
 RETRY_SECONDS = 1.0
 
 
@@ -25,6 +26,7 @@ class Fired(Protocol):
     """One fired wake-up."""
 
     execution_id: str
+    wait: str
 
     async def ack(self) -> None: ...
 
@@ -75,13 +77,19 @@ class Waker:
 
 
 class WakeUpLoop:
-    """Many wake-ups at a time, each acknowledged after what follows from it is stored."""
+    """Many wake-ups at a time, each acknowledged after what follows is stored. `tick` takes those of schedules."""
 
-    def __init__(self, source: Source, waker: Waker) -> None:
+    def __init__(self, source: Source, waker: Waker, tick: Callable[[str], Awaitable[object]] | None = None) -> None:
         self._source = source
         self._waker = waker
+        self._tick = tick
         self._room = asyncio.Semaphore(WINDOW)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether so many wake-ups are under way that what seems late may only be waiting for its turn."""
+        return len(self._tasks) > BUSY
 
     async def run(self) -> None:
         """Until the source is stopped; then what is under way is finished."""
@@ -96,7 +104,10 @@ class WakeUpLoop:
 
     async def _one(self, fired: Fired) -> None:
         try:
-            await self._waker.wake(fired.execution_id)
+            if fired.wait != TICK_WAIT:
+                await self._waker.wake(fired.execution_id)
+            elif self._tick is not None:
+                await self._tick(fired.execution_id)
             await fired.ack()
         except Unavailable:
             await fired.give_back(RETRY_SECONDS)

@@ -1,6 +1,7 @@
 """Functions that note in a file what they compute, one line each."""
 
 import asyncio
+import time
 from pathlib import Path
 
 from penstock import App, Context
@@ -32,3 +33,16 @@ async def asks_late(journal: str) -> str:
         await asyncio.sleep(0.01)
     _note(journal, "asks")
     return (await whole.enqueue(journal)).id
+
+
+@app.function
+def late_steps(ctx: Context, journal: str) -> None:
+    """Two steps, the first of which waits for the file `journal` with `.open` added."""
+
+    def first() -> None:
+        _note(journal, "one")
+        while not Path(f"{journal}.open").exists():
+            time.sleep(0.01)
+
+    ctx.step("one", first)
+    ctx.step("two", _note, journal, "two")

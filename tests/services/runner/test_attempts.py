@@ -101,6 +101,7 @@ async def test_an_attempt_fails_with_its_code(
     state = await bench.final(await bench.enqueue(function))
     assert state.error is not None
     assert (state.state, state.error.code, state.error.type) == ("failed", code, type_name)
+    assert state.error.message
 
 
 @pytest.mark.parametrize(("function", "how"), [("exits", "exit code 3"), ("segfaults", "SIGSEGV")])

@@ -149,4 +149,7 @@ def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.Any
     if command.run_at is None or command.run_at <= now:
         # What is runnable already stays where it is in the queue.
         return [] if state.activation else [f.Due(n=state.n + 1, at=now)]
+    if state.discard_at is not None and command.run_at >= state.discard_at:
+        detail = "It would be discarded before this time, since it was not to start so late. Start it anew instead."
+        raise Rejected("invalid_option", detail, pointers=[("/at", "after the last start")])
     return [f.Rescheduled(n=state.n + 1, at=now, run_at=command.run_at)]

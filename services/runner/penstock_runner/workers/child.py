@@ -20,7 +20,13 @@ def load(target: str) -> App:
     """The app at "module:attribute". Raises Rejected when there is none; errors of the module pass through."""
     module_name, _, attribute = target.partition(":")
     sys.path.insert(0, os.getcwd())
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or f"{module_name}.".startswith(f"{error.name}."):
+            sentence = f"there is no module {error.name} in {os.getcwd()}, and none is installed."
+            raise Rejected("invalid_option", sentence) from None
+        raise
     app = getattr(module, attribute or "app", None)
     if not isinstance(app, App):
         raise Rejected("invalid_option", f"{target} is no App; set PENSTOCK_APP to module:attribute, such as shop:app.")
@@ -35,7 +41,7 @@ def greet(link: Link, target: str) -> App | None:
         told = raised(0, error, limited=False)
         link.send(Hello(error=told.message if isinstance(error, Rejected) else f"{told.stack.rstrip()}"))
         return None
-    link.send(Hello(specs=app.specs()))
+    link.send(Hello(app=app.name, specs=app.specs(), schedules=app.schedules()))
     return app
 
 

@@ -51,7 +51,10 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "The function raised KeyboardInterrupt."
     try:
-        return clean(str(error), error_message_chars_max)
+        text = str(error)
+        if not text and isinstance(error, MemoryError):
+            return "There was no memory left for what the function asked for."
+        return clean(text, error_message_chars_max)
     except BaseException as second:
         return f"The exception cannot be shown: its __str__ raised {type(second).__name__}."
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from penstock.domain.function.options import FunctionSpec
+from penstock.domain.schedule.spec import ScheduleSpec
 
 RESULT_INLINE_BYTES = 1024 * 1024
 """Larger results go through a file in the scratch directory, not through the socket in one piece."""
@@ -65,9 +66,11 @@ class Answer(Message, frozen=True, tag="answer"):
 
 # From the worker process.
 class Hello(Message, frozen=True, tag="hello"):
-    """The app is loaded (its functions), or could not be (`error`)."""
+    """The app is loaded (its name, functions and schedules), or could not be (`error`)."""
 
+    app: str = ""
     specs: list[FunctionSpec] = []
+    schedules: dict[str, ScheduleSpec] = {}
     error: str = ""
 
 

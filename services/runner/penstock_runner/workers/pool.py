@@ -12,7 +12,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.function.options import FunctionSpec
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.memory import MemoryWatch
-from penstock_runner.workers.messages import Raised, Setup
+from penstock_runner.workers.messages import Hello, Raised, Setup
 from penstock_runner.workers.process import WorkerProcess
 from penstock_runner.workers.slots import Slots
 
@@ -48,8 +48,8 @@ class Pool:
         self.own_slots = Slots(self._sync_wanted)
         self.problem: str | None = None
 
-    async def open(self) -> list[FunctionSpec]:
-        """Start the first process and learn from it which functions there are, then start what these need.
+    async def open(self) -> Hello:
+        """Start the first process and learn from it what the app has, then start what that needs.
 
         Raises Rejected `invalid_option` when the app cannot be loaded.
         """
@@ -65,7 +65,7 @@ class Pool:
         if any(not spec.is_async and spec.memory is None for spec in hello.specs):
             for _ in range(self._sync_wanted):
                 self._spawn(self._add_idle(("sync", None)))
-        return hello.specs
+        return hello
 
     def retire(self) -> None:
         """Replace no process any more: the end is near."""

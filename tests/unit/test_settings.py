@@ -1,0 +1,30 @@
+"""Settings from the environment: what is wrong is named, what follows from another setting follows."""
+
+import pytest
+
+from penstock.domain.errors import Rejected
+from penstock.service.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PENSTOCK_NATS_PORT", "many"), ("PENSTOCK_HTTP_PORT", "70000"), ("PENSTOCK_GRACE", "soon"),
+        ("PENSTOCK_ENV", "Prod"), ("PENSTOCK_SYNC_PROCESSES", "2.5"),
+    ],
+)  # fmt: skip
+def test_a_bad_setting_is_named_by_its_variable(variable: str, value: str) -> None:
+    """Nobody has to guess which of the environment's variables was meant."""
+    with pytest.raises(Rejected) as refusal:
+        load_settings({variable: value})
+    assert variable in refusal.value.detail
+
+
+def test_clients_follow_the_http_port() -> None:
+    """Who moves the port need not say so twice."""
+    assert load_settings({"PENSTOCK_HTTP_PORT": "9000"}).url == "http://127.0.0.1:9000"
+    assert load_settings({}).url == "http://127.0.0.1:8700"
+    assert load_settings({"PENSTOCK_HTTP_HOST": "0.0.0.0"}).url == "http://127.0.0.1:8700"
+    assert load_settings({"PENSTOCK_HTTP_HOST": "::1"}).url == "http://[::1]:8700"
+    elsewhere = {"PENSTOCK_HTTP_PORT": "9000", "PENSTOCK_URL": "https://penstock.example"}
+    assert load_settings(elsewhere).url == "https://penstock.example"
