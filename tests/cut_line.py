@@ -1,6 +1,7 @@
 """A TCP proxy in front of a server that can hold back its answers, and cut the line with them still inside."""
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 
 
@@ -60,13 +61,16 @@ class CutLine:
             task.add_done_callback(self._pumps.discard)
 
     async def _pump_there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            self.sent += len(data)
+        # A side that dies takes the other along, as on a real line.
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                self.sent += len(data)
         writer.close()
 
     async def _pump_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            await self._answers.wait()
-            writer.write(data)
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self._answers.wait()
+                writer.write(data)
         writer.close()
