@@ -62,7 +62,7 @@ async def stepped(ctx: Context, key: str) -> list[str]:
     done = []
     for name in ("one", "two", "three"):
         done.append(await ctx.step(name, _compute, ctx, name))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
     return done
 
 
@@ -71,7 +71,7 @@ def stepped_sync(ctx: Context, key: str) -> list[str]:
     done = []
     for name in ("one", "two", "three"):
         done.append(ctx.step(name, _compute, ctx, name))
-        time.sleep(0.05)
+        time.sleep(0.1)
     return done
 
 

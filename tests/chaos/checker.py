@@ -16,6 +16,9 @@ from penstock.wire.codec import decode_fact, decode_system_fact
 from penstock.wire.names import Names
 
 SUBSCRIBERS = ("hear", "hear_sync")
+FAILING = ("flaky", "hopeless")
+NOT_ITS_FAULT = ("cancelled", "runner_lost", "crashed")
+"""Only somebody's wish, or losing its process again and again, may end what does not fail by itself."""
 SAME_MOMENT = 2_000
 """Microseconds between deciding on a fact and its being stored."""
 
@@ -105,6 +108,11 @@ def check(
         f"{execution} ({state.function}) is stuck in {state.state}: {[f.kind_of(x) for x in history.facts[execution]]}"
         for execution, state in history.states.items()
         if not state.is_final and execution not in waiting
+    ]
+    complaints += [
+        f"{execution} ({state.function}) failed: {state.error.type} {state.error.message}"
+        for execution, state in history.states.items()
+        if state.error and state.error.code not in NOT_ITS_FAULT and state.function not in FAILING
     ]
     complaints += _unanswered(history, triggers)
     complaints += _computed_again(history, effects)

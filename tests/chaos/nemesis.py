@@ -13,8 +13,8 @@ from pathlib import Path
 from chaos.second import Second
 from penstock_process import Penstock
 
-FROZEN_SECONDS = 12.0
-"""Longer than a lease."""
+FROZEN_SECONDS = 15.0
+"""Longer than a lease, and than it takes to notice that it has lapsed."""
 MARKS = {
     "nats": "nats-server",
     "hub": "serve ingest scheduler",
