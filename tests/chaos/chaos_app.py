@@ -91,3 +91,8 @@ async def hear(event: Event) -> Any:
 @app.function(on="chaos.*")
 def hear_sync(event: Event) -> Any:
     return event.data
+
+
+@app.every("2s", catch_up="all")
+async def tick(event: Event) -> Any:
+    return event.data

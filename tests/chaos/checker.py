@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -16,6 +18,8 @@ from penstock.wire.codec import decode_fact, decode_system_fact
 from penstock.wire.names import Names
 
 SUBSCRIBERS = ("hear", "hear_sync")
+TICKING = "tick"
+TICK_EVERY = timedelta(seconds=2)
 FAILING = ("flaky", "hopeless")
 NOT_ITS_FAULT = ("cancelled", "runner_lost", "crashed")
 """Only somebody's wish, or losing its process again and again, may end what does not fail by itself."""
@@ -115,6 +119,7 @@ def check(
         if state.error and state.error.code not in NOT_ITS_FAULT and state.function not in FAILING
     ]
     complaints += _unanswered(history, triggers)
+    complaints += _unpunctual(history)
     complaints += _computed_again(history, effects)
     for sequence in range(1, events_last + 1):
         if history.settled_events[sequence] != 1:
@@ -141,6 +146,20 @@ def _unanswered(history: History, triggers: Sequence[Trigger]) -> Iterable[str]:
                 yield f"{trigger} made {len(found)} executions of {function}: {found}"
             if trigger.ids and trigger.function and trigger.ids[0] not in found:
                 yield f"{trigger} was answered with an execution that is not in the log"
+
+
+def _unpunctual(history: History) -> Iterable[str]:
+    """Of every tick there is one execution, also of those that fell due while nobody was there."""
+    found = Counter(
+        datetime.fromisoformat(msgspec.json.decode(facts[0].event)["data"]["tick"])
+        for facts in history.facts.values()
+        if isinstance(facts[0], f.Enqueued) and facts[0].function == TICKING and facts[0].event is not None
+    )
+    instants = sorted(found)
+    yield from (f"tick {instant} made {count} executions" for instant, count in found.items() if count != 1)
+    for earlier, later in pairwise(instants):
+        if later - earlier != TICK_EVERY:
+            yield f"no tick between {earlier} and {later}"
 
 
 def _key(first: f.Enqueued) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from chaos.checker import History, check
+from chaos.checker import TICKING, History, check
 from chaos.load import Load
 from chaos.nemesis import Nemesis
 from chaos.second import Second
@@ -62,7 +62,9 @@ def test_nothing_is_lost_and_nothing_is_stuck(tmp_path: Path, capsys: pytest.Cap
             second.stop()
         effects = [json.loads(line) for line in (tmp_path / "effects.jsonl").read_text().splitlines()]
         complaints = check(history, load.triggers, effects, events_last, far) + untimed
-        complaints += _view_complaints(product, history.states)
+        # Ticks go on meanwhile, so that the view has more of them than the log had then; a rebuild compares all.
+        done = {each: state for each, state in history.states.items() if state.function != TICKING}
+        complaints += _view_complaints(product, done)
         doors = Counter(f"{each.door}{'' if each.accepted else ' (unknown)'}" for each in load.triggers)
         tell(f"triggers: {dict(doors)}")
         tell(f"states: {dict(Counter(str(state.state) for state in history.states.values()))}")
@@ -129,6 +131,6 @@ def _all_executions(product: Penstock) -> dict[str, str]:
             answer = client.get(f"http://127.0.0.1:{product.http_port}/v1/executions", params=query)
             answer.raise_for_status()
             page = answer.json()
-            seen.update((each["id"], each["state"]) for each in page["data"])
+            seen.update((each["id"], each["state"]) for each in page["data"] if each["function"] != TICKING)
             cursor = page["next"]
     return seen
