@@ -149,7 +149,8 @@ class Supervisor:
             pause = min(pause * 2, BACKOFF_MAX_SECONDS)
             try:
                 await again()
-            except StartRefused as refusal:
+            except (StartRefused, OSError) as refusal:
+                # A full disk or a full process table passes; giving up would not.
                 self.tell(f"{name} could not start: {refusal}")
             else:
                 self.tell(f"{name} runs again")
