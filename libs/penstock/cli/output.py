@@ -17,7 +17,8 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON fo
 
 # Into a pipe or a file there is no terminal to fit: lines are then wide enough to be searched.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# People get whole words on each line; programs and logs get whole sentences.
+errors = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 usage_errors = Console(stderr=True, highlight=False)
 """For mistakes in the command itself, which come in a frame: what does not fit must go to the next line."""
 

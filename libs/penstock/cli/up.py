@@ -139,7 +139,7 @@ def _next_lines(supervisor: Supervisor, url: str) -> list[str]:
         if value != usual and (name != "PENSTOCK_DATA_DIR" or not settings.api_key)
     )
     function = "remind" if "remind" in supervisor.functions else (supervisor.functions or ["FUNCTION"])[0]
-    arguments = '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]' if function == "remind" else "[]"
+    arguments = '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]' if function == "remind" else "[...]"
     key = "$PENSTOCK_API_KEY" if settings.api_key else f"$(cat {key_path(settings)})"
     return [
         f"  {prefix}{_program()} call {function} --args '{arguments}' --wait",
