@@ -1,7 +1,6 @@
 """Functions that note in a file what they compute, one line each."""
 
 import asyncio
-import time
 from pathlib import Path
 
 from penstock import App, Context
@@ -36,13 +35,13 @@ async def asks_late(journal: str) -> str:
 
 
 @app.function
-def late_steps(ctx: Context, journal: str) -> None:
+async def late_steps(ctx: Context, journal: str) -> None:
     """Two steps, the first of which waits for the file `journal` with `.open` added."""
 
-    def first() -> None:
+    async def first() -> None:
         _note(journal, "one")
         while not Path(f"{journal}.open").exists():
-            time.sleep(0.01)
+            await asyncio.sleep(0.01)
 
-    ctx.step("one", first)
-    ctx.step("two", _note, journal, "two")
+    await ctx.step("one", first)
+    await ctx.step("two", _note, journal, "two")
