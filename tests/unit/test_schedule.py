@@ -232,6 +232,16 @@ def test_a_backfill_uses_the_expression_that_held_at_each_time() -> None:
     assert [clock(each.tick)[:5] for each in ticks] == ["01:00", "02:00", "03:00", "04:00", "05:30", "08:15"]
 
 
+def test_a_backfill_leaves_a_kept_tick_alone() -> None:
+    """It starts by itself when the way is free."""
+    history = History(spec(overlap="buffer_one"))
+    history.now("00:01:00")
+    history.now("00:02:00", *live(history))
+    history.add(f.BackfillRequested(at=at("00:02:10"), key=KEY, start=at("00:02:00"), end=at("00:02:10")))
+    assert fired(history.fill("00:02:10")) == []
+    assert fired(history.now("00:02:20")) == ["00:02:00"]
+
+
 def test_a_large_backfill_goes_on_where_it_stopped() -> None:
     """A hundred at a time, each once."""
     history = History(spec(), "2025-12-31T20:00:00")

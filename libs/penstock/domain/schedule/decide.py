@@ -190,6 +190,8 @@ def backfill(state: Schedule, environment: str, now: int, existing: Collection[s
     entries: list[LedgerEntry] = []
     fire: list[Fire] = []
     for each in ticks:
+        if each.tick == state.cursor.buffered:
+            continue  # it starts by itself when the way is free
         execution_id = tick_execution_id(environment, state.key, each.tick)
         if execution_id in existing:
             entries.append(_again(each.tick, execution_id))
