@@ -192,6 +192,19 @@ def test_a_tick_with_jitter_starts_when_its_own_time_has_come() -> None:
     assert ledger(history.now(clock(due + SECOND))) == [("00:01:00", "fired", "", 1)]
 
 
+def test_a_backfill_during_a_pause_runs_what_the_pause_left_out() -> None:
+    """And the ordinary way never decides these ticks again."""
+    history = History(spec())
+    history.now("00:01:00")
+    history.pause("00:02:30")
+    history.add(f.BackfillRequested(at=at("00:04:30"), key=KEY, start=at("00:02:00"), end=at("00:04:30")))
+    skipped = ledger(history.now("00:04:31"))
+    assert skipped == [("00:02:00", "skipped", "paused", 1), ("00:03:00", "skipped", "paused", 2)]
+    assert fired(history.fill("00:04:31")) == ["00:02:00", "00:03:00", "00:04:00"]
+    history.resume("00:05:30")
+    assert ledger(history.now("00:06:00")) == [("00:05:00", "skipped", "paused", 1), ("00:06:00", "fired", "", 1)]
+
+
 def test_an_execution_that_exists_is_not_made_again() -> None:
     """The ledger says that the tick had fired."""
     history = History(spec())
@@ -219,6 +232,16 @@ def test_a_backfill_uses_the_expression_that_held_at_each_time() -> None:
     assert [clock(each.tick)[:5] for each in ticks] == ["01:00", "02:00", "03:00", "04:00", "05:30", "08:15"]
 
 
+def test_a_backfill_leaves_a_kept_tick_alone() -> None:
+    """It starts by itself when the way is free."""
+    history = History(spec(overlap="buffer_one"))
+    history.now("00:01:00")
+    history.now("00:02:00", *live(history))
+    history.add(f.BackfillRequested(at=at("00:02:10"), key=KEY, start=at("00:02:00"), end=at("00:02:10")))
+    assert fired(history.fill("00:02:10")) == []
+    assert fired(history.now("00:02:20")) == ["00:02:00"]
+
+
 def test_a_large_backfill_goes_on_where_it_stopped() -> None:
     """A hundred at a time, each once."""
     history = History(spec(), "2025-12-31T20:00:00")
@@ -232,6 +255,7 @@ def test_a_large_backfill_goes_on_where_it_stopped() -> None:
     history.facts[-2] = f.BackfillRequested(
         at=at("00:00:00"), key=KEY, start=at("2025-12-31T20:01:00"), end=at("2025-12-31T22:30:00")
     )
+    history.now("00:00:01")
     pieces = [history.fill("00:00:01") for _ in range(4)]
     assert [len(each.fire) for each in pieces] == [100, 50, 100, 80]
     assert history.state.requests == []
@@ -273,7 +297,11 @@ def test_any_history_gives_each_tick_at_most_one_execution_and_one_end(
             history.put(when, spec(cron="*/2 * * * *", overlap=overlap, catch_up=catch_up))
         elif action == "backfill" and state.spec is not None:
             history.add(f.BackfillRequested(at=moment, key=KEY, start=at("00:00:00"), end=moment))
-            if history.now(when).fact is None:
+            decision = history.now(when)
+            made += [each.execution_id for each in decision.fire]
+            for entry in decision.fact.entries if decision.fact is not None else ():
+                ended += [entry.tick] if entry.outcome != "buffered" else []
+            if history.state.requests:
                 made += [each.execution_id for each in history.fill(when, tuple(made)).fire]
         elif action in ("pause", "resume", "delete") and state.spec is not None:
             getattr(history, action)(when)

@@ -42,6 +42,8 @@ def schedule_rows(facts: Iterable[ScheduleFact], known: Mapping[str, Schedule]) 
         touched[key] = replace(after, eras=after.eras[-1:])
         if isinstance(fact, f.Ticked):
             for entry in fact.entries:
+                if entry.reason == "already_fired":
+                    continue  # the entry from when it was fired says more
                 ticks[key, entry.tick] = (key, entry.tick, fact.at, sequence, _encode(entry).decode())
     found = [(key, int(each.spec is not None), each.sequence, _encode(each).decode()) for key, each in touched.items()]
     return found, list(ticks.values())

@@ -86,17 +86,19 @@ def wakes_at(state: Schedule, cursor: Cursor, now: int) -> int | None:
 
 def plan(state: Schedule, now: int) -> Plan:
     """The ticks between the cursor and now, by the expression that held at each, and those that are skipped anyhow."""
-    if not state.is_live:
+    spec = state.spec
+    if spec is None or (state.is_paused and not state.requests):
         return Plan([], [], state.cursor.through)
     due: list[DueTick] = []
     skipped: list[LedgerEntry] = []
     through = max(now, state.cursor.through)
-    catch_up = state.eras[-1].spec.rule.catch_up  # type: ignore[union-attr]
+    catch_up = spec.rule.catch_up
     spans = _spans(state, now)
     for era, low, high in reversed(spans):
         if era.spec is None:
             continue
-        if era.paused:
+        if era.paused or state.is_paused:
+            # A backfill during a pause needs the ticks before it decided, and a pause fires nothing.
             skipped[:0] = _skipped(era.spec, low, high, "paused")
             continue
         found, _ = last_between(era.spec.rule.ticks, low, high, catch_up_ticks_max + 1)
@@ -150,7 +152,7 @@ def decide(
         cursor, busy = replace(cursor, live=live, last_tick=each.tick), True
     if not entries:
         return Decision(None, [], [], wakes_at(state, state.cursor, now))
-    cursor = replace(cursor, buffered=buffered)
+    cursor = replace(cursor, buffered=buffered if state.is_live else state.cursor.buffered)
     following = wakes_at(state, cursor, now)
     fact = Ticked(at=now, key=state.key, entries=entries, cursor=cursor, wakes_at=following)
     return Decision(fact, fire, cancel, following)
@@ -161,7 +163,7 @@ def backfill_plan(state: Schedule, now: int) -> list[DueTick]:
     to come in the ordinary way is not made up for.
     """
     request = state.requests[0]
-    until = plan(state, now).through if state.is_live else now
+    until = plan(state, now).through
     after = max(request.start - 1, state.cursor.reached or 0)
     return backfill_ticks(state, after, min(request.end, until), BACKFILL_BATCH)
 
@@ -188,6 +190,8 @@ def backfill(state: Schedule, environment: str, now: int, existing: Collection[s
     entries: list[LedgerEntry] = []
     fire: list[Fire] = []
     for each in ticks:
+        if each.tick == state.cursor.buffered:
+            continue  # it starts by itself when the way is free
         execution_id = tick_execution_id(environment, state.key, each.tick)
         if execution_id in existing:
             entries.append(_again(each.tick, execution_id))
