@@ -62,6 +62,8 @@ def test_nothing_is_lost_and_nothing_is_stuck(tmp_path: Path, capsys: pytest.Cap
             second.stop()
         effects = [json.loads(line) for line in (tmp_path / "effects.jsonl").read_text().splitlines()]
         complaints = check(history, load.triggers, effects, events_last, far) + untimed
+        if not any(state.function == TICKING for state in history.states.values()):
+            complaints.append("the schedule never ticked")
         # Ticks go on meanwhile, so that the view has more of them than the log had then; a rebuild compares all.
         done = {each: state for each, state in history.states.items() if state.function != TICKING}
         complaints += _view_complaints(product, done)
