@@ -29,6 +29,12 @@ functions_max = 900
 """Functions with a consumer of their own; the server allows 1,000 consumers on a stream by default."""
 retries_max = 1000
 concurrency_max = 10_000
+flow_limits_max = 8
+"""Further limits (`limits=`) of one function."""
+flow_key_chars_max = 256
+"""What a key expression may come to."""
+window_items_max = 10_000
+"""Largest number of a throttle or rate limit: that many times are remembered per key."""
 timeout_seconds_max = 7 * 24 * 3600
 delay_seconds_max = 20 * 365 * 24 * 3600
 memory_bytes_min = 16 * 1024 * 1024

@@ -50,4 +50,45 @@ class FunctionDeclared(SystemFact, frozen=True, kw_only=True, tag="function_decl
     runner: str
 
 
-AnySystemFact = EventFannedOut | EventRejected | FunctionDeclared
+class LimitChanged(SystemFact, frozen=True, kw_only=True, tag="limit_changed"):
+    """Somebody set a limit while everything runs. `limit` None: back to what the functions declare, or to none.
+
+    `target` is `environment`, `function:<name>`, `limit:<name>`, `throttle:<function>` or `rate_limit:<function>`.
+    """
+
+    target: str
+    limit: int | None = None
+    author: str
+
+
+class Paused(SystemFact, frozen=True, kw_only=True, tag="paused"):
+    """Nothing more of it starts; everything is kept. Both names empty: the whole environment."""
+
+    function: str = ""
+    key: str = ""
+    """Only executions of the function with this concurrency key."""
+    author: str
+
+
+class Resumed(SystemFact, frozen=True, kw_only=True, tag="resumed"):
+    """The end of a pause with the same names."""
+
+    function: str = ""
+    key: str = ""
+    author: str
+
+
+class AdmissionDecided(SystemFact, frozen=True, kw_only=True, tag="admission_decided"):
+    """The head of an admission batch, on its lane: the `count` facts behind it were decided together.
+
+    It rests on the log up to `seen` and the time `at` and on nothing else, so that the decision can be made again.
+    """
+
+    seen: int
+    count: int
+    leader: str
+
+
+AnySystemFact = (
+    EventFannedOut | EventRejected | FunctionDeclared | LimitChanged | Paused | Resumed | AdmissionDecided
+)

@@ -94,18 +94,19 @@ class Trail:
                 error = f.ErrorInfo(code="cancelled", message="The execution was cancelled.")
                 return self._end(fact, "cancelled", error)
             case f.Discarded():
-                error = f.ErrorInfo(code="discarded", message="The execution was not started in time.")
+                error = f.ErrorInfo(code="discarded", message=fact.reason or "The execution was not started in time.")
                 return self._end(fact, "discarded", error)
-            case f.CancelRequested() | f.Unknown():
+            case f.Admitted() | f.CancelRequested() | f.Unknown():
+                # Waiting for admission and waiting for a runner are one queue time.
                 return []
             case _:
                 assert_never(fact)
 
     def _begin(self, fact: f.Enqueued) -> SpanData:
         self._first = fact
-        if f.opens_activation(fact):
+        if fact.run_at is None:
             self._queued = (fact.n, fact.at)
-        elif fact.run_at is not None:
+        else:
             self._waiting = ("delay", str(fact.n), fact.at)
         own: dict[str, Value] = {
             t.MESSAGING_SYSTEM: "nats",

@@ -128,7 +128,7 @@ def _wake(state: Execution, now: int) -> list[f.AnyFact]:
         return [f.Discarded(n=state.n + 1, at=now)]
     if state.wakes_at is None or now < state.wakes_at:
         return []
-    return [f.Due(n=state.n + 1, at=now)]
+    return [f.Due(n=state.n + 1, at=now, gated=state.gated)]
 
 
 def _request_cancel(state: Execution, command: c.RequestCancel, now: int) -> list[f.AnyFact]:
@@ -148,7 +148,9 @@ def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.Any
         raise Rejected("wrong_state", f"The execution is {state.state} and cannot be moved.", state=str(state.state))
     if command.run_at is None or command.run_at <= now:
         # What is runnable already stays where it is in the queue.
-        return [] if state.activation else [f.Due(n=state.n + 1, at=now)]
+        if state.activation or state.state is State.QUEUED:
+            return []
+        return [f.Due(n=state.n + 1, at=now, gated=state.gated)]
     if state.discard_at is not None and command.run_at >= state.discard_at:
         detail = "It would be discarded before this time, since it was not to start so late. Start it anew instead."
         raise Rejected("invalid_option", detail, pointers=[("/at", "after the last start")])

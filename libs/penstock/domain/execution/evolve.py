@@ -26,9 +26,11 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
             )  # fmt: skip
         case f.Due():
             return replace(
-                state, n=n, sequence=sequence, updated_at=at, state=State.QUEUED, activation=n, owner="",
-                scheduled_at=None,
+                state, n=n, sequence=sequence, updated_at=at, state=State.QUEUED,
+                activation=0 if fact.gated else n, owner="", scheduled_at=None,
             )  # fmt: skip
+        case f.Admitted():
+            return replace(state, n=n, sequence=sequence, updated_at=at, state=State.QUEUED, activation=n, owner="")
         case f.StepCompleted():
             steps = {**state.steps, fact.step: (fact.result, fact.result_ref)}
             return replace(state, n=n, sequence=sequence, updated_at=at, steps=steps)
@@ -40,7 +42,7 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
             error = f.ErrorInfo(code="cancelled", message="The execution was cancelled.")
             return _ended(state, fact, sequence, State.CANCELLED, error)
         case f.Discarded():
-            error = f.ErrorInfo(code="discarded", message="The execution was not started in time.")
+            error = f.ErrorInfo(code="discarded", message=fact.reason or "The execution was not started in time.")
             return _ended(state, fact, sequence, State.DISCARDED, error)
         case f.RetryScheduled():
             return replace(

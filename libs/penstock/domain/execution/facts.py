@@ -61,6 +61,8 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     run_at: int | None = None
     discard_at: int | None = None
     gated: bool = False
+    keys: dict[str, str] = {}
+    """What the key expressions of the function's limits came to, by the label of the limit; evaluated once."""
     metadata: dict[str, str] = {}
     priority: int = 0
     retries: int | None = None
@@ -77,7 +79,16 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
 
 
 class Due(Fact, frozen=True, kw_only=True, tag="due"):
-    """A delay or a retry's backoff is over, or a lost attempt is to be taken up again: runnable now."""
+    """A delay or a retry's backoff is over, or a lost attempt is to be taken up again.
+
+    Runnable now, unless it is `gated`: then it queues up for admission.
+    """
+
+    gated: bool = False
+
+
+class Admitted(Fact, frozen=True, kw_only=True, tag="admitted"):
+    """Flow control gave a gated execution its slots: runnable now."""
 
 
 class Started(Fact, frozen=True, kw_only=True, tag="started"):
@@ -148,7 +159,9 @@ class Cancelled(Fact, frozen=True, kw_only=True, tag="cancelled"):
 
 
 class Discarded(Fact, frozen=True, kw_only=True, tag="discarded"):
-    """Final. Not started before `discard_at`."""
+    """Final. Not started before `discard_at`, or dropped by a limit; then `reason` says by which."""
+
+    reason: str = ""
 
 
 class Unknown(Fact, frozen=True, kw_only=True, tag="unknown"):
@@ -161,6 +174,7 @@ class Unknown(Fact, frozen=True, kw_only=True, tag="unknown"):
 AnyFact = (
     Enqueued
     | Due
+    | Admitted
     | Started
     | StepCompleted
     | Succeeded
@@ -190,6 +204,8 @@ def opens_activation(fact: Fact) -> bool:
         case Enqueued():
             return fact.run_at is None and not fact.gated
         case Due():
+            return not fact.gated
+        case Admitted():
             return True
         case _:
             return False

@@ -7,6 +7,8 @@ import msgspec
 from penstock.domain.durations import microseconds
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.retries import RetryPolicy
+from penstock.domain.flow.limits import NO_FLOW, FlowOptions
+from penstock.domain.flow.validate import validate_flow
 from penstock.domain.ids import EVENT_PATTERN, is_function_name
 from penstock.domain.limits import (
     concurrency_max,
@@ -42,6 +44,17 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     parameters: dict[str, object] = {}
     positional: list[str] = []
     description: str = ""
+    flow: FlowOptions = NO_FLOW
+
+    @property
+    def is_gated(self) -> bool:
+        """True if its executions wait for admission; else they are runnable when made."""
+        return self.flow != NO_FLOW
+
+    @property
+    def consumer_limit(self) -> int | None:
+        """How many may be under way by the function's own consumer; flow control knows better where it is at work."""
+        return None if self.is_gated else self.concurrency
 
 
 def validate_spec(spec: FunctionSpec) -> FunctionSpec:
@@ -66,6 +79,7 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
             raise Rejected("invalid_name", f"{pattern[:80]!r} is no event name or pattern ('order.*').")
     if spec.when is not None and len(spec.when) > expression_chars_max:
         raise Rejected("invalid_option", f"when of {spec.name} is longer than {expression_chars_max} characters.")
+    validate_flow(spec.name, spec.concurrency, spec.flow)
     return spec
 
 

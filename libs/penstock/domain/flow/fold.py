@@ -1,0 +1,87 @@
+"""The fold: flow control's state after one more fact of the log."""
+
+from penstock.domain import system as s
+from penstock.domain.execution import facts as f
+from penstock.domain.flow.arrival import arrive
+from penstock.domain.flow.changes import change_limit, pause, resume
+from penstock.domain.flow.lines import Item, Status
+from penstock.domain.flow.state import FlowState
+from penstock.domain.flow.windows import sound_alarms
+
+
+def apply(state: FlowState, execution_id: str, function: str, sequence: int, fact: f.AnyFact | f.Unknown) -> None:
+    """One fact about one execution."""
+    state.position = sequence
+    item = state.items.get(execution_id)
+    if item is None:
+        if isinstance(fact, f.Enqueued) and fact.gated:
+            _create(state, execution_id, fact, sequence)
+        else:
+            _ungated(state, execution_id, function, fact)
+        return
+    item.n, item.sequence = fact.n, sequence
+    match fact:
+        case f.Due(gated=True):
+            if item.status is not Status.AWAY:
+                return
+            if item.arrival:
+                state.enter(item)
+            else:
+                arrive(state, item, sequence, fact.at)
+        case f.Admitted():
+            if item.status is not Status.HOLDING:
+                state.take(item, fact.at)
+            item.admitted = sequence
+        case f.RetryScheduled():
+            state.release(item, fact.at, retain=state.functions[function].flow.fifo)
+            item.status = Status.AWAY
+        case f.Rescheduled():
+            state.leave(item, fact.at)
+            item.arrival = 0
+        case f.CancelRequested():
+            item.asked = True
+        case f.Succeeded() | f.Failed() | f.Cancelled() | f.Discarded():
+            state.forget(item, fact.at)
+        case _:
+            pass
+
+
+def apply_system(state: FlowState, sequence: int, fact: s.AnySystemFact | None) -> None:
+    """One fact about the system."""
+    state.position = sequence
+    match fact:
+        case s.FunctionDeclared():
+            state.declare(fact.spec.name, fact.spec.concurrency, fact.spec.flow)
+        case s.LimitChanged():
+            change_limit(state, fact)
+        case s.Paused():
+            pause(state, fact)
+        case s.Resumed():
+            resume(state, fact)
+        case s.AdmissionDecided():
+            state.lane, state.decided_at = sequence, fact.at
+            sound_alarms(state, fact.at)
+        case _:
+            pass
+
+
+def _create(state: FlowState, execution_id: str, fact: f.Enqueued, sequence: int) -> None:
+    line = state.line(fact.function, fact.keys)
+    item = Item(execution_id, line, fact.n, sequence, fact.priority)
+    state.items[execution_id] = line.members[execution_id] = item
+    if fact.run_at is None:
+        arrive(state, item, sequence, fact.at)
+
+
+def _ungated(state: FlowState, execution_id: str, function: str, fact: f.AnyFact | f.Unknown) -> None:
+    """An execution without admission holds slots while it runs, so that the admitted ones leave room for it."""
+    match fact:
+        case f.Started():
+            state.ungated[execution_id] = function
+            state.function(function).held[execution_id] = None
+            state.held[execution_id] = None
+        case f.RetryScheduled() | f.AttemptLost() | f.Succeeded() | f.Failed() | f.Cancelled() | f.Discarded():
+            if state.ungated.pop(execution_id, None) is not None:
+                state.let_go(state.function(function), execution_id)
+        case _:
+            pass

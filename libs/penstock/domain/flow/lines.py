@@ -1,0 +1,93 @@
+"""Executions that wait behind the same limits with the same keys stand in one line: if its head is blocked, all are."""
+
+from enum import IntEnum
+from heapq import heappop, heappush
+
+from penstock.domain.flow.gates import Gate, Order
+
+PRIORITY_US = 1_000_000
+"""One unit of priority is worth a second of waiting, so that low priority ages instead of starving."""
+
+
+class Status(IntEnum):
+    """Where a gated execution is."""
+
+    AWAY = 0
+    """Delayed, or in a retry's backoff."""
+    WAITING = 1
+    HOLDING = 2
+    """Admitted: it has its slots until its outcome, a retry or a move."""
+    DROPPED = 3
+    """A limit refused it; the fact that says so is not yet in the log."""
+
+
+class Item:
+    """One gated execution that is not final.
+
+    `n` and `sequence` are of its last fact, `rank` and `arrival` its place among others, `admitted` the log position of
+    its last admission (0: none yet; -1: decided, and not yet in the log).
+    """
+
+    __slots__ = (
+        "admitted", "arrival", "asked", "id", "line", "n", "priority", "rank", "reason", "retains", "sequence",
+        "status",
+    )  # fmt: skip
+
+    def __init__(self, execution_id: str, line: "Line", n: int, sequence: int, priority: int) -> None:
+        self.id = execution_id
+        self.line = line
+        self.n = n
+        self.sequence = sequence
+        self.priority = priority
+        self.rank = 0
+        self.arrival = 0
+        self.status = Status.AWAY
+        self.admitted = 0
+        self.retains = False
+        """True while it keeps its own limit's slot through a backoff (fifo)."""
+        self.asked = False
+        """True once its cancellation was asked for."""
+        self.reason = ""
+
+
+def rank_of(at: int, priority: int) -> int:
+    """Place in a line: the time it came in (µs), moved by its priority."""
+    return at - priority * PRIORITY_US
+
+
+class Line:
+    """The waiting executions of one function with the same keys."""
+
+    __slots__ = ("awake", "entry", "function", "gate", "gates", "heap", "keys", "members", "turn_key")
+
+    def __init__(self, function: str, keys: dict[str, str], gates: list[Gate], turn_key: str | None) -> None:
+        self.function = function
+        self.keys = keys
+        self.gates = gates
+        self.turn_key = turn_key
+        self.heap: list[tuple[int, int, Item]] = []
+        self.members: dict[str, Item] = {}
+        self.awake = False
+        self.gate: Gate | None = None
+        """The gate that it is parked at."""
+        self.entry: Order | None = None
+        """Its place in the heap of the awake or of the gate; any other entry found there is out of date."""
+
+    def push(self, item: Item) -> None:
+        heappush(self.heap, (item.rank, item.arrival, item))
+
+    def head(self) -> Item | None:
+        """The first that waits."""
+        heap = self.heap
+        while heap:
+            rank, arrival, item = heap[0]
+            if item.status is Status.WAITING and item.rank == rank and item.arrival == arrival:
+                return item
+            heappop(heap)
+        return None
+
+    def ahead_of(self, item: Item) -> int:
+        """How many of this line go before it."""
+        place = (item.rank, item.arrival)
+        waiting = (each for each in self.members.values() if each.status is Status.WAITING)
+        return sum((each.rank, each.arrival) < place for each in waiting)

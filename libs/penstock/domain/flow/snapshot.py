@@ -1,0 +1,189 @@
+"""The state as plain values, and back: what a scheduler that starts anew reads instead of the whole log.
+
+Only what facts have told is kept; what is found again by looking (which line is blocked where) is not. Two states that
+came from the same facts have the same snapshot, whatever was decided in between.
+"""
+
+from collections.abc import Iterator
+from heapq import heappush
+from typing import NamedTuple
+
+import msgspec
+
+from penstock.domain.flow.limits import FlowOptions
+from penstock.domain.flow.lines import Item, Status
+from penstock.domain.flow.state import FlowState
+
+CHUNK_LINES = 10_000
+CHUNK_ITEMS = 20_000
+
+
+class Head(msgspec.Struct, array_like=True):
+    """The first chunk: everything but lines."""
+
+    position: int
+    lane: int
+    clock: int
+    decided_at: int
+    is_paused: bool
+    rules: list[tuple[str, str, int | None, int | None, int]]
+    """(target, label, declared, changed, period)"""
+    functions: list["FunctionRow"]
+    ungated: list[tuple[str, str]]
+    windows: list[tuple[str, str, list[int]]]
+
+
+class FunctionRow(msgspec.Struct, array_like=True):
+    name: str
+    concurrency: int | None
+    flow: FlowOptions
+    is_paused: bool
+    paused_keys: list[str]
+    turn: int
+    turns: list[tuple[str, int]]
+
+
+class ItemRow(NamedTuple):
+    id: str
+    n: int
+    sequence: int
+    priority: int
+    rank: int
+    arrival: int
+    status: int
+    admitted: int
+    retains: bool
+    asked: bool
+    reason: str
+
+
+class LineRows(msgspec.Struct, array_like=True):
+    """Some executions of one line, those that wait in order."""
+
+    function: str
+    keys: dict[str, str]
+    items: list[ItemRow]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_head = msgspec.msgpack.Decoder(Head)
+_lines = msgspec.msgpack.Decoder(list[LineRows])
+
+
+def dump(state: FlowState) -> Iterator[bytes]:
+    """The snapshot in chunks. Between two of them the state may not change."""
+    yield _encoder.encode(_head_of(state))
+    rows: list[LineRows] = []
+    size = 0
+    for name in sorted(state.functions):
+        lines = state.functions[name].lines
+        for index in sorted(lines):
+            line = lines[index]
+            items = sorted((_row(item) for item in line.members.values()), key=lambda row: (row.rank, row.arrival, row.id))
+            for start in range(0, len(items), CHUNK_ITEMS):
+                part = items[start : start + CHUNK_ITEMS]
+                rows.append(LineRows(name, line.keys, part))
+                size += len(part)
+                if size >= CHUNK_ITEMS or len(rows) >= CHUNK_LINES:
+                    yield _encoder.encode(rows)
+                    rows, size = [], 0
+    if rows:
+        yield _encoder.encode(rows)
+
+
+class Restoring:
+    """A state being read from its chunks."""
+
+    def __init__(self, first: bytes) -> None:
+        head = _head.decode(first)
+        self.state = state = FlowState()
+        state.position, state.lane, state.clock = head.position, head.lane, head.clock
+        state.decided_at, state.is_paused = head.decided_at, head.is_paused
+        for row in head.functions:
+            lines = state.function(row.name)
+            lines.concurrency, lines.flow, lines.is_paused = row.concurrency, row.flow, row.is_paused
+            lines.paused_keys, lines.turn, lines.turns = set(row.paused_keys), row.turn, dict(row.turns)
+        for target, label, declared, changed, period in head.rules:
+            rule = state.rules[target] if target in state.rules else state.declared_rule(target, label)
+            rule.label, rule.declared, rule.changed, rule.period = label, declared, changed, period
+        for execution_id, function in head.ungated:
+            state.ungated[execution_id] = function
+            state.function(function).held[execution_id] = None
+            state.held[execution_id] = None
+        for target, key, recent in head.windows:
+            gate = state.gate(state.rules[target], key)
+            gate.recent.extend(recent)
+            alarms = state.fading if gate.rule.label == "rate_limit" else state.alarms
+            heappush(alarms, (recent[-1] + gate.rule.period, target, key))
+        self._holding: list[Item] = []
+
+    def add(self, chunk: bytes) -> None:
+        """One more chunk."""
+        state = self.state
+        for rows in _lines.decode(chunk):
+            line = state.line(rows.function, rows.keys)
+            for row in rows.items:
+                item = Item(row.id, line, row.n, row.sequence, row.priority)
+                item.rank, item.arrival, item.status = row.rank, row.arrival, Status(row.status)
+                item.admitted, item.retains, item.asked, item.reason = row.admitted, row.retains, row.asked, row.reason
+                state.items[row.id] = line.members[row.id] = item
+                if item.status is Status.WAITING:
+                    # They come in order, so that the list is a heap as it is.
+                    line.heap.append((item.rank, item.arrival, item))
+                elif item.status is Status.DROPPED:
+                    state.dropping[item.id] = item
+                elif item.status is Status.HOLDING or item.retains:
+                    self._holding.append(item)
+
+    def finish(self) -> FlowState:
+        """The state, ready to decide."""
+        state = self.state
+        for item in sorted(self._holding, key=lambda each: each.admitted):
+            state.hold_again(item)
+        for lines in state.functions.values():
+            for line in lines.lines.values():
+                waiting = sorted(line.heap, key=lambda entry: entry[1])
+                line.gates[0].waiting.update((entry[2].id, None) for entry in waiting)
+                state.press(line.gates[0], lines)
+                lines.wake(line)
+            state.list_function(lines)
+        return state
+
+
+def _head_of(state: FlowState) -> Head:
+    windows = [
+        (gate.rule.target, gate.key, [at for at in gate.recent if at + gate.rule.period > _clock_of(state, gate.rule.label)])
+        for gate in state.gates.values()
+        if gate.rule.period
+    ]
+    return Head(
+        position=state.position,
+        lane=state.lane,
+        clock=state.clock,
+        decided_at=state.decided_at,
+        is_paused=state.is_paused,
+        rules=sorted(
+            ((rule.target, rule.label, rule.declared, rule.changed, rule.period) for rule in state.rules.values()),
+            key=lambda row: row[0],
+        ),
+        functions=[
+            FunctionRow(
+                name, lines.concurrency, lines.flow, lines.is_paused, sorted(lines.paused_keys), lines.turn,
+                sorted(lines.turns.items()),
+            )
+            for name, lines in sorted(state.functions.items())
+        ],
+        ungated=sorted(state.ungated.items()),
+        windows=sorted((row for row in windows if row[2]), key=lambda row: row[:2]),
+    )  # fmt: skip
+
+
+def _clock_of(state: FlowState, label: str) -> int:
+    return state.clock if label == "rate_limit" else state.decided_at
+
+
+def _row(item: Item) -> ItemRow:
+    return ItemRow(
+        item.id, item.n, item.sequence, item.priority, item.rank, item.arrival, int(item.status), item.admitted,
+        item.retains, item.asked, item.reason,
+    )  # fmt: skip

@@ -1,0 +1,162 @@
+"""A small world for flow control: a log in memory, the engine that reads it, and a slow, obvious model beside it."""
+
+from collections import Counter
+from typing import Any
+
+from penstock.domain import system as s
+from penstock.domain.execution import facts as f
+from penstock.domain.execution.evolve import evolve
+from penstock.domain.execution.state import Execution, State
+from penstock.domain.flow.admission import Decision, decide, revert
+from penstock.domain.flow.fold import apply, apply_system
+from penstock.domain.flow.limits import FlowOptions
+from penstock.domain.flow.snapshot import Restoring, dump
+from penstock.domain.flow.state import FlowState
+from penstock.domain.function.options import FunctionSpec, validate_spec
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SECOND = 1_000_000
+Entry = tuple[int, str, str, Any]
+
+
+def fold(entries: list[Entry], state: FlowState | None = None) -> FlowState:
+    """The state after these entries; an empty id marks a fact about the system."""
+    state = state or FlowState()
+    for sequence, execution_id, function, fact in entries:
+        if execution_id:
+            apply(state, execution_id, function, sequence, fact)
+        else:
+            apply_system(state, sequence, fact)
+    return state
+
+
+def restored(state: FlowState) -> FlowState:
+    """The state by way of its snapshot."""
+    first, *rest = dump(state)
+    restoring = Restoring(first)
+    for chunk in rest:
+        restoring.add(chunk)
+    return restoring.finish()
+
+
+def frozen(state: FlowState) -> list[bytes]:
+    """The snapshot: equal for equal states."""
+    return list(dump(state))
+
+
+class World:
+    """Everything that happens, in order, with a clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.log: list[Entry] = []
+        self.state = FlowState()
+        self.executions: dict[str, Execution] = {}
+        self.first: dict[str, f.Enqueued] = {}
+        self.now = 1_000 * SECOND
+        self.started: list[str] = []
+        self.admissions: list[tuple[int, str]] = []
+        """(time, execution) of the first admission of each."""
+
+    # Facts.
+
+    def _append(self, execution_id: str, function: str, fact: Any) -> None:
+        entry = (len(self.log) + 1, execution_id, function, fact)
+        self.log.append(entry)
+        fold([entry], self.state)
+        if execution_id:
+            before = self.executions.get(execution_id)
+            self.executions[execution_id] = evolve(before, execution_id, fact, entry[0])
+
+    def declare(self, name: str, concurrency: int | None = None, **flow: Any) -> None:
+        spec = validate_spec(FunctionSpec(name=name, concurrency=concurrency, flow=FlowOptions(**flow)))
+        self._append("", "", s.FunctionDeclared(at=self.now, spec=spec, runner="r1"))
+
+    def limit(self, target: str, n: int | None) -> None:
+        self._append("", "", s.LimitChanged(at=self.now, target=target, limit=n, author="test"))
+
+    def pause(self, function: str = "", key: str = "") -> None:
+        self._append("", "", s.Paused(at=self.now, function=function, key=key, author="test"))
+
+    def resume(self, function: str = "", key: str = "") -> None:
+        self._append("", "", s.Resumed(at=self.now, function=function, key=key, author="test"))
+
+    def enqueue(self, function: str, priority: int = 0, run_at: int | None = None, gated: bool = True, **keys: str) -> str:
+        execution_id = f"{len(self.first):032x}"
+        fact = f.Enqueued(
+            n=1, at=self.now, function=function, trace_id=TRACE, gated=gated, priority=priority, keys=keys, run_at=run_at
+        )
+        self.first[execution_id] = fact
+        self._append(execution_id, function, fact)
+        return execution_id
+
+    def _next(self, execution_id: str, kind: Any, **fields: Any) -> None:
+        state = self.executions[execution_id]
+        self._append(execution_id, state.function, kind(n=state.n + 1, at=self.now, **fields))
+
+    def start(self, execution_id: str) -> None:
+        state = self.executions[execution_id]
+        self._next(execution_id, f.Started, activation=state.activation, attempt=state.attempt + 1, runner="r1")
+
+    def succeed(self, execution_id: str) -> None:
+        if not self.executions[execution_id].owner:
+            self.start(execution_id)
+        self._next(execution_id, f.Succeeded, attempt=1)
+
+    def retry(self, execution_id: str) -> None:
+        if not self.executions[execution_id].owner:
+            self.start(execution_id)
+        error = f.ErrorInfo(code="user_error")
+        self._next(execution_id, f.RetryScheduled, attempt=1, error=error, retry_at=self.now)
+
+    def due(self, execution_id: str) -> None:
+        self._next(execution_id, f.Due, gated=True)
+
+    def cancel(self, execution_id: str) -> None:
+        running = bool(self.executions[execution_id].owner)
+        if running:
+            self._next(execution_id, f.CancelRequested)
+        self._next(execution_id, f.Cancelled)
+
+    # Decisions.
+
+    def decide(self, limit: int = 1000) -> Decision:
+        """One decision, and its batch in the log."""
+        decision = decide(self.state, self.now, limit)
+        if decision.size:
+            self._append(
+                "", "", s.AdmissionDecided(at=decision.at, seen=decision.seen, count=decision.size, leader="t")
+            )
+        for item in decision.admitted:
+            if not any(each == item.id for _, each in self.admissions):
+                self.admissions.append((self.now, item.id))
+            self.started.append(item.id)
+            self._next(item.id, f.Admitted)
+        for item in decision.discarded:
+            self._next(item.id, f.Discarded, reason=item.reason)
+        for item in decision.cancelled:
+            self.cancel(item.id)
+        return decision
+
+    def refuse(self, limit: int = 1000) -> None:
+        """A decision whose batch does not reach the log."""
+        revert(self.state, decide(self.state, self.now, limit))
+
+    def admit(self, limit: int = 1000) -> list[str]:
+        """Ids admitted by one decision."""
+        return [item.id for item in self.decide(limit).admitted]
+
+    # What facts say, without the engine.
+
+    def holding(self, function: str | None = None) -> list[str]:
+        """Executions between their admission and what gives the slot back."""
+        return [
+            each.id
+            for each in self.executions.values()
+            if each.activation and (function is None or each.function == function)
+        ]
+
+    def waiting(self) -> list[str]:
+        return [e.id for e in self.executions.values() if e.state is State.QUEUED and not e.activation]
+
+    def held_by_function(self) -> Counter[str]:
+        return Counter(self.executions[each].function for each in self.holding())
