@@ -81,6 +81,7 @@ def permissions(names: Names) -> dict[str, dict[str, list[str]]]:
     }
     rights = {user: {"publish": subjects, "subscribe": [f"_INBOX_{user}.>"]} for user, subjects in published.items()}
     rights["runner"]["subscribe"].append(names.hint_subject("*"))
+    rights["scheduler"]["subscribe"].append(names.ask_subject("*"))
     rights[TRIGGER_USER] = {
         "publish": [
             names.event_subject(">"),
@@ -100,6 +101,7 @@ def _ingest(names: Names) -> list[str]:
         names.system_subject("event_fanned_out", ">"),
         names.system_subject("event_rejected", ">"),
         names.system_subject("schedule", ">"),
+        *(names.system_subject(kind, ">") for kind in ("limit_changed", "paused", "resumed")),
         *_make_consumers(names.events),
         *_read_consumer(names.events, names.fan_out_consumer),
         *_look_up(names.events),
@@ -125,6 +127,8 @@ def _scheduler(names: Names) -> list[str]:
         *_leases(names),
         *_payloads(names),
         names.hint_subject("*"),
+        f"$JS.API.CONSUMER.PAUSE.{names.executions}.*",
+        "_INBOX_query.>",
     ]
 
 
@@ -168,6 +172,7 @@ def _query(names: Names) -> list[str]:
         *_registry(names),
         *_look_up(names.leases_stream),
         *_read_payloads(names),
+        names.ask_subject("*"),
     ]
 
 

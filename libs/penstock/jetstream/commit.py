@@ -26,6 +26,9 @@ SENDS_MAX = 4
 RECONNECT_SECONDS = 0.5
 """Pause before the next try while the connection is down."""
 
+Message = tuple[str, bytes, dict[str, str]]
+"""Subject, data and headers."""
+
 ReadBack = Callable[[], Awaitable[int | None]]
 """Where the last message of an append stands, if it was stored after all."""
 
@@ -64,6 +67,7 @@ class GroupCommit:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._queue: deque[_Unit] = deque()
+        self._alone: deque[tuple[list[Message], asyncio.Future[int]]] = deque()
         self._changed = asyncio.Event()
         self._singles = 0
         self._writer: asyncio.Task[None] | None = None
@@ -85,15 +89,33 @@ class GroupCommit:
         `history` is the subject or filter whose last sequence must be `expected`. The future holds the sequence of the
         last message, or raises Conflict or Unavailable.
         """
+        future = self._new_future()
+        self._queue.append(_Unit(history, expected, messages, read_back, future))
+        self._wake_writer()
+        return future
+
+    def add_alone(self, messages: list[Message]) -> asyncio.Future[int]:
+        """Queue messages, with expectations of their own, as one atomic batch that nothing else joins.
+
+        The future holds the sequence of the last, or raises Conflict when any was refused, or Unavailable. Nothing is
+        sent twice: whoever does not know the outcome finds it in the log.
+        """
+        future = self._new_future()
+        self._alone.append((messages, future))
+        self._wake_writer()
+        return future
+
+    def _new_future(self) -> asyncio.Future[int]:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         future.add_done_callback(self._settled)
         self._unsettled += 1
         self._idle.clear()
-        self._queue.append(_Unit(history, expected, messages, read_back, future))
+        return future
+
+    def _wake_writer(self) -> None:
         self._changed.set()
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="group-commit")
-        return future
 
     async def close(self) -> None:
         """Wait until everything queued is settled, then stop the writer."""
@@ -110,6 +132,9 @@ class GroupCommit:
 
     async def _write(self) -> None:
         while True:
+            if self._alone:
+                await self._write_alone(*self._alone.popleft())
+                continue
             if not self._queue:
                 self._changed.clear()
                 await self._changed.wait()
@@ -187,6 +212,16 @@ class GroupCommit:
             unit.settle(last)
             last -= len(unit.messages)
 
+    async def _write_alone(self, messages: list[Message], future: asyncio.Future[int]) -> None:
+        try:
+            last = (await self._publish(messages)).seq
+        except (Conflict, Unavailable) as refusal:
+            if not future.done():
+                future.set_exception(refusal)
+        else:
+            if not future.done():
+                future.set_result(last)
+
     def _take_batch(self) -> list[_Unit]:
         """Units up to the size of a batch, at most one per history: two in one batch would not see each other."""
         units: list[_Unit] = []
@@ -211,6 +246,9 @@ class GroupCommit:
             for unit in units
             for index, (subject, data) in enumerate(unit.messages)
         ]
+        return await self._publish(messages)
+
+    async def _publish(self, messages: list[Message]) -> PubAck:
         if len(messages) == 1:
             subject, data, headers = messages[0]
             return await (await self._publisher.send(subject, data, headers))

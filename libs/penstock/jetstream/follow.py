@@ -20,12 +20,14 @@ IDLE_SECONDS = 60.0
 RETRY_SECONDS = 0.5
 
 
-async def follow(connection: Connection, stream: str, after: int) -> AsyncIterator[list[LogEntry]]:
-    """Entries after the sequence in batches of up to 1,000, then live, for ever."""
+async def follow(
+    connection: Connection, stream: str, after: int, subject: str | None = None
+) -> AsyncIterator[list[LogEntry]]:
+    """Entries after the sequence (on a subject) in batches of up to 1,000, then live, for ever."""
     position = after
     while True:
         try:
-            pull = await _open(connection, stream, position)
+            pull = await _open(connection, stream, position, subject)
         except (NatsError, nats.js.errors.Error, OSError) as error:
             logger.debug("follow_retry", stream=stream, error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
@@ -38,10 +40,11 @@ async def follow(connection: Connection, stream: str, after: int) -> AsyncIterat
             await pull.close()
 
 
-async def _open(connection: Connection, stream: str, position: int) -> Pull:
+async def _open(connection: Connection, stream: str, position: int, subject: str | None) -> Pull:
     start = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
     if position:
         start = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=position + 1)
+    start.filter_subject = subject
     start.ack_policy = AckPolicy.NONE
     start.mem_storage = True
     start.num_replicas = 1

@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 
 from penstock.domain.execution.facts import AnyFact, Unknown, is_end, opens_activation
 from penstock.domain.system import AnySystemFact
-from penstock.jetstream.commit import GroupCommit
+from penstock.jetstream.commit import GroupCommit, Message
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.follow import follow
 from penstock.jetstream.publisher import Publisher
@@ -85,13 +85,34 @@ class JetStreamLog:
 
         return await self._commit.add(subject, expected, [(subject, data)], read_back)
 
+    async def append_fenced(self, subject: str, head: AnySystemFact, expected: int, entries: Sequence[Append]) -> int:
+        """Store a head and the facts behind it as one atomic batch, if `expected` is the last sequence on `subject`.
+
+        Answers with the sequence of the head. Raises Conflict when the head or any of the facts was refused, and
+        Unavailable; the outcome may then be unknown, and the log tells it.
+        """
+        data = encode_system_fact(replace(head, id=self._commit.next_id()))
+        messages: list[Message] = [(subject, data, {wire.EXPECTED_SEQUENCE: str(expected)})]
+        for entry in entries:
+            expectation = {
+                wire.EXPECTED_SEQUENCE: str(entry.expected),
+                wire.EXPECTED_SUBJECT: self.names.history_filter(entry.execution_id),
+            }
+            for where, fact in self._encoded(entry)[0]:
+                messages.append((where, fact, expectation))
+                expectation = {}
+        return await self._commit.add_alone(messages) - len(messages) + 1
+
     async def read_system(self, kind: str, key: str) -> StoredMessage | None:
         """The newest fact under `kind` and `key`."""
         return await self.reader.last(self.names.executions, self.names.system_subject(kind, key))
 
-    def follow(self, after: int) -> AsyncIterator[list[LogEntry]]:
-        """All entries after the sequence, in batches, then live. Survives reconnects without gap or repeat."""
-        return follow(self.connection, self.names.executions, after)
+    def follow(self, after: int, subject: str | None = None) -> AsyncIterator[list[LogEntry]]:
+        """All entries after the sequence, in batches, then live; with `subject` only those on it (a filter).
+
+        Survives reconnects without gap or repeat.
+        """
+        return follow(self.connection, self.names.executions, after, subject)
 
     async def last_sequence(self) -> int:
         """Position of the newest entry; 0 when empty."""
@@ -112,7 +133,19 @@ class JetStreamLog:
             return Unknown(n=previous.n, at=previous.at, raw=msgspec.Raw(b"null"), name="malformed")
 
     def _add(self, entry: Append) -> asyncio.Future[int]:
-        execution_id, function = entry.execution_id, entry.function
+        execution_id = entry.execution_id
+        messages, fact_id = self._encoded(entry)
+
+        async def read_back() -> int | None:
+            for recorded in await self.read(execution_id, entry.function):
+                if recorded.fact.id == fact_id:
+                    return recorded.sequence
+            return None
+
+        return self._commit.add(self.names.history_filter(execution_id), entry.expected, messages, read_back)
+
+    def _encoded(self, entry: Append) -> tuple[list[tuple[str, bytes]], str]:
+        """Subject and data of each fact, and the id of the last."""
         messages: list[tuple[str, bytes]] = []
         fact_id = ""
         for fact in entry.facts:
@@ -122,13 +155,6 @@ class JetStreamLog:
                 kind = "run"
             elif is_end(fact, entry.has_parent):
                 kind = "end"
-            subject = self.names.fact_subject(execution_id, function, kind)
+            subject = self.names.fact_subject(entry.execution_id, entry.function, kind)
             messages.append((subject, encode_fact(replace(fact, id=fact_id))))
-
-        async def read_back() -> int | None:
-            for recorded in await self.read(execution_id, function):
-                if recorded.fact.id == fact_id:
-                    return recorded.sequence
-            return None
-
-        return self._commit.add(self.names.history_filter(execution_id), entry.expected, messages, read_back)
+        return messages, fact_id

@@ -34,6 +34,9 @@ TICK_WAIT = "tick"
 TRIGGER_USER = "trigger"
 """The NATS user for the outside world; its password is the API key."""
 
+FLOW_LANE = "flow"
+"""The lane of all admissions of an environment: its limit covers all functions."""
+
 FactClass = Literal["run", "end", "fact"]
 SchedulePart = Literal["fact", "tick"]
 
@@ -129,6 +132,10 @@ class Names:
         token, _, part = subject[len(prefix) :].partition(".")
         return (self.schedule_key(token), part) if part in ("fact", "tick") else None  # type: ignore[return-value]
 
+    def lane_subject(self, lane: str) -> str:
+        """The heads of the admission batches of one lane: each expects the one before it."""
+        return self.system_subject("lane", lane)
+
     def execution_subjects(self) -> list[str]:
         return [f"{self.root}.x.>", f"{self.root}.c.>"]
 
@@ -169,6 +176,10 @@ class Names:
     def hint_subject(self, runner: str) -> str:
         """Core NATS only: a cancel on its way to a live runner."""
         return f"{self.root}.hint.{runner}"
+
+    def ask_subject(self, question: str) -> str:
+        """Core NATS only: a question to the schedulers, one of which answers."""
+        return f"{self.root}.ask.{question}"
 
     # Buckets: each is a stream with a prescribed name and subjects, readable by every NATS client.
     @property

@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import uuid
+
 from contextlib import asynccontextmanager
 
 from penstock.jetstream.inbox import Hints
@@ -12,6 +15,7 @@ from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
 from penstock_scheduler.agenda import Agenda
 from penstock_scheduler.calendar import Calendar
 from penstock_scheduler.cron import Cron
+from penstock_scheduler.flow import open_flow
 from penstock_scheduler.sweep import Sweep
 from penstock_scheduler.ticker import Ticker
 from penstock_scheduler.wakeups import Waker, WakeUpLoop
@@ -70,6 +74,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
         runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),
     }
+    loops.update(await open_flow(runtime, f"{NAME}-{os.getpid()}-{uuid.uuid4().hex[:8]}", NAME))
     try:
         yield []
     finally:

@@ -17,6 +17,7 @@ from penstock.domain.flow.windows import sound_alarms
 class _Undo(NamedTuple):
     item: Item
     retained: bool
+    admitted: int
     turn: int
     turns: int
 
@@ -54,7 +55,7 @@ def decide(state: FlowState, now: int, limit: int) -> Decision:
             break
         lines = state.functions[item.line.function]
         turns = lines.turns.get(item.line.turn_key, 0) if item.line.turn_key is not None else 0
-        decision.undo.append(_Undo(item, item.retains, lines.turn, turns))
+        decision.undo.append(_Undo(item, item.retains, item.admitted, lines.turn, turns))
         state.take(item, now)
         decision.admitted.append(item)
     return decision
@@ -71,6 +72,9 @@ def revert(state: FlowState, decision: Decision) -> None:
     for undo in reversed(decision.undo):
         item = undo.item
         lines = state.functions[item.line.function]
+        if item.admitted != undo.admitted:
+            # The log has an admission of it after all.
+            continue
         if item.line.turn_key in lines.turns and item.line.turn_key is not None:
             lines.turn, lines.turns[item.line.turn_key] = undo.turn, undo.turns
         if state.items.get(item.id) is not item or item.status is not Status.HOLDING:
@@ -90,10 +94,10 @@ def revert(state: FlowState, decision: Decision) -> None:
         state.list_function(lines)
 
 
-def opens_at(state: FlowState, now: int) -> int | None:
-    """When something may be decided although no fact comes (µs); None: never."""
+def opens_at(state: FlowState) -> int | None:
+    """When something may be decided although no fact comes (µs; 0: now); None: never."""
     if state.dropping:
-        return now
+        return 0
     return state.alarms[0][0] if state.alarms else None
 
 

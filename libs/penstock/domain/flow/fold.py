@@ -6,7 +6,7 @@ from penstock.domain.flow.arrival import arrive
 from penstock.domain.flow.changes import change_limit, pause, resume
 from penstock.domain.flow.lines import Item, Status
 from penstock.domain.flow.state import FlowState
-from penstock.domain.flow.windows import sound_alarms
+from penstock.domain.flow.windows import forget_spent
 
 
 def apply(state: FlowState, execution_id: str, function: str, sequence: int, fact: f.AnyFact | f.Unknown) -> None:
@@ -29,9 +29,7 @@ def apply(state: FlowState, execution_id: str, function: str, sequence: int, fac
             else:
                 arrive(state, item, sequence, fact.at)
         case f.Admitted():
-            if item.status is not Status.HOLDING:
-                state.take(item, fact.at)
-            item.admitted = sequence
+            _admit(state, item, sequence, fact.at)
         case f.RetryScheduled():
             state.release(item, fact.at, retain=state.functions[function].flow.fifo)
             item.status = Status.AWAY
@@ -60,7 +58,7 @@ def apply_system(state: FlowState, sequence: int, fact: s.AnySystemFact | None) 
             resume(state, fact)
         case s.AdmissionDecided():
             state.lane, state.decided_at = sequence, fact.at
-            sound_alarms(state, fact.at)
+            forget_spent(state)
         case _:
             pass
 
@@ -73,15 +71,37 @@ def _create(state: FlowState, execution_id: str, fact: f.Enqueued, sequence: int
         arrive(state, item, sequence, fact.at)
 
 
+def _admit(state: FlowState, item: Item, sequence: int, at: int) -> None:
+    if item.status is not Status.HOLDING:
+        state.take(item, at)
+    elif item.taken != at and item.admitted == 0:
+        # Decided here, and elsewhere first: what counts is what the log has.
+        for gate in item.line.gates:
+            if gate.rule.period:
+                gate.unpassed(item.taken)
+                gate.passed(at)
+    item.admitted, item.taken = sequence, at
+
+
 def _ungated(state: FlowState, execution_id: str, function: str, fact: f.AnyFact | f.Unknown) -> None:
     """An execution without admission holds slots while it runs, so that the admitted ones leave room for it."""
     match fact:
         case f.Started():
-            state.ungated[execution_id] = function
-            state.function(function).held[execution_id] = None
-            state.held[execution_id] = None
+            ungated_runs(state, execution_id, function)
         case f.RetryScheduled() | f.AttemptLost() | f.Succeeded() | f.Failed() | f.Cancelled() | f.Discarded():
-            if state.ungated.pop(execution_id, None) is not None:
-                state.let_go(state.function(function), execution_id)
+            ungated_stops(state, execution_id, function)
         case _:
             pass
+
+
+def ungated_runs(state: FlowState, execution_id: str, function: str) -> None:
+    """An execution that needed no admission has started."""
+    state.ungated[execution_id] = function
+    state.function(function).held[execution_id] = None
+    state.held[execution_id] = None
+
+
+def ungated_stops(state: FlowState, execution_id: str, function: str) -> None:
+    """It runs no more."""
+    if state.ungated.pop(execution_id, None) is not None:
+        state.let_go(state.function(function), execution_id)

@@ -30,7 +30,7 @@ class Item:
 
     __slots__ = (
         "admitted", "arrival", "asked", "id", "line", "n", "priority", "rank", "reason", "retains", "sequence",
-        "status",
+        "status", "taken",
     )  # fmt: skip
 
     def __init__(self, execution_id: str, line: "Line", n: int, sequence: int, priority: int) -> None:
@@ -48,6 +48,8 @@ class Item:
         self.asked = False
         """True once its cancellation was asked for."""
         self.reason = ""
+        self.taken = 0
+        """When it was last admitted or decided to be (µs)."""
 
 
 def rank_of(at: int, priority: int) -> int:

@@ -113,8 +113,8 @@ class Restoring:
         for target, key, recent in head.windows:
             gate = state.gate(state.rules[target], key)
             gate.recent.extend(recent)
-            alarms = state.fading if gate.rule.label == "rate_limit" else state.alarms
-            heappush(alarms, (recent[-1] + gate.rule.period, target, key))
+            heap = state.fading if gate.rule.label == "rate_limit" else state.spent
+            heappush(heap, (recent[-1] + gate.rule.period, target, key))
         self._holding: list[Item] = []
 
     def add(self, chunk: bytes) -> None:

@@ -43,7 +43,9 @@ class FlowState:
         """Gates whose policy may want to cancel what runs."""
         self.choices: list[tuple[int, int, int, str]] = []
         self.alarms: list[tuple[int, str, str]] = []
-        """(time, target, key) of throttles that open, or are over, by themselves."""
+        """(time, target, key) of throttles at which lines are parked: they open by themselves."""
+        self.spent: list[tuple[int, str, str]] = []
+        """The same of throttles without lines, to be forgotten when their window is over."""
         self.fading: list[tuple[int, str, str]] = []
         """The same for rate limits, which know only the clock of arriving executions."""
 
@@ -136,7 +138,7 @@ class FlowState:
         """Give the execution its slots."""
         lines = self.functions[item.line.function]
         first = item.admitted == 0
-        item.status = Status.HOLDING
+        item.status, item.taken = Status.HOLDING, now
         item.retains = False
         item.line.gates[0].waiting.pop(item.id, None)
         self._hold(item)
@@ -233,20 +235,20 @@ class FlowState:
         lines.lines.pop(tuple(sorted(line.keys.items())), None)
         for gate in line.gates:
             gate.users -= 1
-            self.forget_gate(gate, now)
+            self.forget_gate(gate)
 
-    def forget_gate(self, gate: Gate, now: int) -> None:
+    def forget_gate(self, gate: Gate) -> None:
         """Forget a gate that nobody uses; a window that still counts is looked at again when it is over."""
         place = (gate.rule.target, gate.key)
-        if gate.is_idle(now):
+        if gate.is_idle(self.decided_at):
             self.gates.pop(place, None)
             self.pressed.pop(place, None)
         elif not gate.users:
-            heappush(self.alarms, (gate.recent[-1] + gate.rule.period, *place))
+            heappush(self.spent, (gate.recent[-1] + gate.rule.period, *place))
 
-    def alarm(self, gate: Gate) -> None:
+    def alarm(self, gate: Gate, earliest: int = 0) -> None:
         """Look again when the window opens."""
-        heappush(self.alarms, (gate.opens_at(), gate.rule.target, gate.key))
+        heappush(self.alarms, (max(gate.opens_at(), earliest), gate.rule.target, gate.key))
 
     def list_function(self, lines: FunctionLines) -> None:
         """Offer the function for the choice between functions, if it has become a better one."""

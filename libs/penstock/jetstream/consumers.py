@@ -1,0 +1,80 @@
+"""The consumers of functions as flow control sees them: what is pending, who pulls, pauses and limits."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from penstock.jetstream.api import ApiRefused, request
+from penstock.jetstream.connect import Connection
+from penstock.wire.names import Names
+
+CONSUMER_UNKNOWN = 10014
+FOREVER = timedelta(days=36_500)
+
+
+class ConsumerState(NamedTuple):
+    """One function's consumer now."""
+
+    pending: int
+    """Runnable and not yet delivered."""
+    under_way: int
+    """Delivered and not yet settled."""
+    limit: int
+    """How many may be under way at once."""
+    pulls: int
+    """Requests for work that wait at the server: of runners with room."""
+    is_paused: bool
+
+
+class FunctionConsumers:
+    """Looking at the consumers that runners make, pausing them and changing their limit."""
+
+    def __init__(self, connection: Connection, names: Names) -> None:
+        self._connection = connection
+        self._names = names
+
+    async def state(self, function: str) -> ConsumerState | None:
+        """None when no runner has ever had the function. Raises Unavailable."""
+        info = await self._info(function)
+        if info is None:
+            return None
+        return ConsumerState(
+            info["num_pending"],
+            info["num_ack_pending"],
+            info["config"].get("max_ack_pending", 0),
+            info["num_waiting"],
+            bool(info.get("paused")),
+        )
+
+    async def pause(self, function: str) -> None:
+        """Deliver nothing until resumed."""
+        until = (datetime.now(UTC) + FOREVER).isoformat().replace("+00:00", "Z")
+        await self._pause(function, {"pause_until": until})
+
+    async def resume(self, function: str) -> None:
+        await self._pause(function, {})
+
+    async def limit(self, function: str, n: int) -> None:
+        """Change how many may be under way."""
+        info = await self._info(function)
+        if info is None or info["config"].get("max_ack_pending") == n:
+            return
+        stream, name = self._names.executions, self._names.runner_consumer(function)
+        config = {**info["config"], "max_ack_pending": n}
+        await request(
+            self._connection,
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}",
+            {"stream_name": stream, "config": config, "action": "update"},
+        )
+
+    async def _info(self, function: str) -> dict[str, Any] | None:
+        subject = f"$JS.API.CONSUMER.INFO.{self._names.executions}.{self._names.runner_consumer(function)}"
+        try:
+            return await request(self._connection, subject)
+        except ApiRefused as refusal:
+            if refusal.code != CONSUMER_UNKNOWN:
+                raise
+            return None
+
+    async def _pause(self, function: str, body: dict[str, str]) -> None:
+        stream, name = self._names.executions, self._names.runner_consumer(function)
+        await request(self._connection, f"$JS.API.CONSUMER.PAUSE.{stream}.{name}", body)
