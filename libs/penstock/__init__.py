@@ -9,6 +9,7 @@ from penstock.functions.context import Context
 from penstock.functions.define import App, Function
 from penstock.functions.errors import RetryAfter, Stopped, Terminal
 from penstock.functions.event import Event
+from penstock.functions.flow import Limit, RateLimit, Throttle
 
 if TYPE_CHECKING:
     from penstock.client.client import Client
@@ -22,12 +23,15 @@ __all__ = [
     "ExecutionFailed",
     "Fixed",
     "Function",
+    "Limit",
     "Linear",
     "PenstockError",
+    "RateLimit",
     "Retry",
     "RetryAfter",
     "Stopped",
     "Terminal",
+    "Throttle",
 ]
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overlo
 from penstock.client.execution import Execution
 from penstock.domain.durations import seconds
 from penstock.domain.errors import Rejected
+from penstock.domain.flow.limits import key_expressions
 from penstock.domain.function.options import CallOptions, FunctionSpec, validate_spec
 from penstock.domain.ids import is_function_name
 from penstock.functions.backoff import policy
 from penstock.functions.calls import enqueue
+from penstock.functions.flow import flow_options
 from penstock.functions.options import (
     APP_OPTIONS,
     FUNCTION_OPTIONS,
@@ -97,7 +99,8 @@ class App:
     def function(self, /, **options: Any) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 
     def function(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when.
+        """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when,
+        and what controls its flow: concurrency_key, fifo, at_limit, limits, throttle, rate_limit, round_robin.
 
         Raises Rejected `invalid_option` or `invalid_name` at once: a mistake is seen when the module is imported.
         """
@@ -181,6 +184,8 @@ class App:
             if not spec.on:
                 raise Rejected("invalid_option", f"when of {name} needs `on`: it chooses among the events named there.")
             check_expression(spec.when, name)
+        for label, text in key_expressions(spec.flow).items():
+            check_expression(text, name, f"The key of {label}")
         declared = Function(function, spec, parameters)
         self.functions[name] = declared
         return declared
@@ -202,5 +207,6 @@ class App:
             is_async=inspect.iscoroutinefunction(function),
             parameters=parameters.schema,
             positional=parameters.positional,
+            flow=flow_options(options),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
         )

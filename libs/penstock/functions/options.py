@@ -12,8 +12,9 @@ from penstock.domain.durations import seconds
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import CallOptions
 from penstock.functions.backoff import Fixed, Linear, Retry
+from penstock.functions.flow import FLOW_OPTIONS, FLOW_TYPES
 
-FUNCTION_OPTIONS = ("name", "retries", "backoff", "timeout", "concurrency", "memory", "on", "when")
+FUNCTION_OPTIONS = ("name", "retries", "backoff", "timeout", "concurrency", "memory", "on", "when", *FLOW_OPTIONS)
 APP_OPTIONS = ("retries", "backoff", "timeout", "concurrency", "memory")
 CALL_OPTIONS = CallOptions.__struct_fields__
 
@@ -49,25 +50,26 @@ def check_types(options: Mapping[str, Any], where: str) -> None:
         "concurrency": (int,),
         "on": (str, list, tuple),
         "when": (str,),
+        **FLOW_TYPES,
     }
     for name, types in expected.items():
         value = options.get(name)
         if value is None:
             continue
-        if not isinstance(value, types) or isinstance(value, bool):
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             wanted = " or ".join(kind.__name__ for kind in types)
             raise Rejected("invalid_option", f"{name} of {where} must be {wanted}, not {value!r}.")
 
 
-def check_expression(text: str, where: str) -> None:
-    """Raises Rejected `invalid_option` when `when` is no CEL expression."""
-    # Loaded only by those who use `when`: it takes a third of a second.
+def check_expression(text: str, where: str, option: str = "when") -> None:
+    """Raises Rejected `invalid_option` when the option is no CEL expression."""
+    # Loaded only by those who use one: it takes a third of a second.
     import cel
 
     try:
         cel.compile(text)
     except ValueError as error:
-        raise Rejected("invalid_option", f"when of {where} is no CEL expression: {error}") from None
+        raise Rejected("invalid_option", f"{option} of {where} is no CEL expression: {error}") from None
 
 
 def call_options(given: Mapping[str, Any]) -> CallOptions:

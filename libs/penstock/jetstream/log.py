@@ -17,6 +17,7 @@ from penstock.jetstream.follow import follow
 from penstock.jetstream.publisher import Publisher
 from penstock.jetstream.reader import DirectReader, StoredMessage
 from penstock.ports import Append, Conflict, LogEntry, Recorded, Unavailable
+from penstock.wire import names as wire
 from penstock.wire.codec import decode_fact, decode_system_fact, encode_fact, encode_system_fact
 from penstock.wire.names import FactClass, Names
 

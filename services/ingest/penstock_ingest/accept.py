@@ -13,6 +13,7 @@ from penstock.domain.execution.facts import Enqueued
 from penstock.domain.execution.state import State
 from penstock.handle import fold_recorded
 from penstock.ports import Append, Conflict, ExecutionLog, ObjectStore, Timers, Unavailable
+from penstock.service.gate import Gate
 from penstock.wire.names import START_WAIT
 from penstock_ingest.drafts import Draft
 
@@ -33,14 +34,16 @@ Verdict = Accepted | Rejected | Unavailable
 class Acceptor:
     """Arguments to the object store, the fact to the log, the wake-up to the timers: in this order."""
 
-    def __init__(self, log: ExecutionLog, payloads: ObjectStore, timers: Timers, trace_url: str) -> None:
+    def __init__(self, log: ExecutionLog, payloads: ObjectStore, timers: Timers, trace_url: str, gate: Gate) -> None:
         self._log = log
         self._payloads = payloads
         self._timers = timers
         self._trace_url = trace_url
+        self._gate = gate
 
     async def accept(self, draft: Draft) -> Accepted:
-        """Store one execution. Raises Rejected `idempotency_conflict`, or Unavailable."""
+        """Store one execution. Raises Rejected, `idempotency_conflict` or for its flow keys, or Unavailable."""
+        draft = self._gated(draft)
         if draft.upload is not None and draft.fact.arguments_ref is not None:
             await self._payloads.put(draft.fact.arguments_ref, draft.upload)
         try:
@@ -51,6 +54,7 @@ class Acceptor:
 
     async def accept_many(self, drafts: Sequence[Draft]) -> list[Verdict]:
         """One verdict each, in order."""
+        drafts = list(drafts)
         first_of: dict[str, int] = {}
         repeats: list[int] = []
         verdicts: list[Verdict | None] = [None] * len(drafts)
@@ -59,6 +63,14 @@ class Acceptor:
                 repeats.append(index)
         alone = set(repeats)
         batch = [index for index in range(len(drafts)) if index not in alone]
+        ready: list[int] = []
+        for index in batch:
+            try:
+                drafts[index] = self._gated(drafts[index])
+                ready.append(index)
+            except Rejected as refusal:
+                verdicts[index] = refusal
+        batch = ready
         results = await self._log.append_many([_append(drafts[index]) for index in batch])
         for index, result in zip(batch, results, strict=True):
             draft = drafts[index]
@@ -81,6 +93,9 @@ class Acceptor:
         """An execution that exists already, as it is now."""
         state = fold_recorded(await self._log.find(execution_id))
         return None if state is None else self.accepted(state.id, state.trace_id, state.state, state.sequence)
+
+    def _gated(self, draft: Draft) -> Draft:
+        return draft._replace(fact=self._gate.stamp(draft.fact, draft.upload))
 
     async def _verdict(self, draft: Draft, result: int | Conflict | None) -> Verdict:
         try:

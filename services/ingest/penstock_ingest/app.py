@@ -9,6 +9,7 @@ from penstock.jetstream.objects import Payloads
 from penstock.jetstream.publisher import Publisher
 from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers
+from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service
 from penstock_ingest.accept import Acceptor
 from penstock_ingest.control import ControlRoutes
@@ -28,7 +29,10 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     """Start the fan-out and yield the routes; when left, messages under way are finished and the rest is given back."""
     connection, names, clock = runtime.connections[NAME], runtime.names, runtime.clock
     timers = JetStreamTimers(connection, names)
-    acceptor = Acceptor(runtime.log, Payloads(connection, names), timers, runtime.settings.trace_url)
+    gate = Gate(names, runtime.log, runtime.registry)
+    await gate.open()
+    watching = runtime.spawn(gate.watch(), "gate")
+    acceptor = Acceptor(runtime.log, Payloads(connection, names), timers, runtime.settings.trace_url, gate)
     drafter = Drafter(names.environment, runtime.registry, clock)
     inbox = EventInbox(connection, names)
     planner = Planner(names, runtime.registry, drafter, clock)
@@ -47,6 +51,7 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
         await inbox.stop()
         await asyncio.wait({loop}, timeout=DRAIN_SECONDS)
         loop.cancel()
+        watching.cancel()
 
 
 service = Service(NAME, open_ingest, connections=(NAME,))

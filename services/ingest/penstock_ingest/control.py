@@ -5,6 +5,7 @@ from typing import TypeVar
 import msgspec
 import uuid_utils
 from litestar.handlers import HTTPRouteHandler
+from msgspec.structs import replace
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import AnyCommand, RequestCancel, Reschedule
@@ -133,6 +134,7 @@ class ControlRoutes:
         fact = enqueued(
             new_id, spec.name, first.args, first.kwargs, options, self._clock(), origin, first.arguments_ref
         )
+        fact = replace(fact, keys=first.keys)
         return accepted_answer(await self._acceptor.accept(Draft(new_id, fact)))
 
     async def _carry_out(self, execution_id: str, command: AnyCommand) -> Handled:

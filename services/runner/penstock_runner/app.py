@@ -20,6 +20,7 @@ from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers
 from penstock.jetstream.work import ACK_PENDING_MAX, JetStreamWork
 from penstock.ports import Unavailable
+from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service
 from penstock_runner.announce import announce, announce_schedules
 from penstock_runner.execute import Executor
@@ -50,9 +51,11 @@ class Runner:
             settings.app, settings.async_processes, settings.sync_processes, worker_environment(settings.worker_env)
         )
         self._shipper = LineShipper(Publisher(connection), names)
+        self._gate = Gate(names, runtime.log, runtime.registry)
         requests = Requests(
-            names.environment, runtime.log, runtime.registry, timers, payloads, runtime.clock, runtime.dice
-        )
+            names.environment, runtime.log, runtime.registry, timers, payloads, self._gate, runtime.clock,
+            runtime.dice,
+        )  # fmt: skip
         self._executor = Executor(
             self.id, runtime.log, timers, self._leases, payloads, self._pool, self._shipper, requests, runtime.clock,
             runtime.dice,
@@ -69,12 +72,14 @@ class Runner:
         specs = hello.specs
         await self._leases.renew(self.id)
         await self._hints.open(self.id)
+        await self._gate.open()
         await announce(self._runtime.registry, specs, self.id)
         await self._announce_schedules(hello)
         self._runtime.functions.extend(spec.name for spec in specs)
         self._runtime.checks["runner.workers"] = lambda: self._pool.problem
         self._runtime.checks["runner.nats"] = lambda: self._connection.problem
         self._loops.append(spawn(Heartbeat(self._executor, self._leases).run(), "heartbeat"))
+        self._loops.append(spawn(self._gate.watch(), "gate"))
         self._loops.append(spawn(self._shipper.run(), "log-lines"))
         for spec in specs:
             work = FunctionWork(spec, self._source(spec), self._pool.slots(spec), self._executor)
@@ -103,7 +108,7 @@ class Runner:
         await log.close()
 
     def _source(self, spec: FunctionSpec) -> JetStreamWork:
-        limit = spec.concurrency if spec.concurrency is not None else ACK_PENDING_MAX
+        limit = spec.consumer_limit if spec.consumer_limit is not None else ACK_PENDING_MAX
         return JetStreamWork(self._connection, self._runtime.names, spec.name, max_ack_pending=limit)
 
 

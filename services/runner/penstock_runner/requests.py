@@ -24,6 +24,7 @@ from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.ports import Clock, Dice, ExecutionLog, Recorded, Timers, Unavailable
+from penstock.service.gate import Gate
 from penstock.wire.names import START_WAIT
 from penstock_runner.activity import Activity
 from penstock_runner.workers.assignment import Request, Respond
@@ -59,6 +60,7 @@ class Requests:
         registry: FunctionRegistry,
         timers: Timers,
         payloads: Payloads,
+        gate: Gate,
         clock: Clock,
         dice: Dice,
     ) -> None:
@@ -67,6 +69,7 @@ class Requests:
         self._registry = registry
         self._timers = timers
         self._payloads = payloads
+        self._gate = gate
         self._clock = clock
         self._dice = dice
 
@@ -130,7 +133,8 @@ class Requests:
         args, kwargs = Raw(request.args), Raw(request.kwargs)
         ref = await until_answered(lambda: self._store_arguments(execution_id, args, kwargs))
         fact = enqueued(execution_id, spec.name, args, kwargs, options, now, origin, ref)
-        return await until_answered(lambda: self._create(fact, execution_id))
+        stored = _stored(args, kwargs) if ref is not None else None
+        return await until_answered(lambda: self._create(fact, execution_id, stored))
 
     async def _store_arguments(self, execution_id: str, args: Raw, kwargs: Raw) -> str | None:
         size = len(bytes(args)) + len(bytes(kwargs))
@@ -139,10 +143,11 @@ class Requests:
         if size <= payload_inline_bytes_max:
             return None
         ref = f"arguments-{execution_id}-{arguments_hash(args, kwargs)}"
-        await self._payloads.put(ref, b'{"args":' + bytes(args) + b',"kwargs":' + bytes(kwargs) + b"}")
+        await self._payloads.put(ref, _stored(args, kwargs))
         return ref
 
-    async def _create(self, fact: Enqueued, execution_id: str) -> str:
+    async def _create(self, fact: Enqueued, execution_id: str, stored: bytes | None = None) -> str:
+        fact = self._gate.stamp(fact, stored)
         try:
             await handle(
                 self._log, execution_id, EnqueueCommand(fact=fact), self._clock, self._dice, function=fact.function
@@ -214,6 +219,7 @@ class Requests:
         origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
         new_id = self._new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)
+        fact = msgspec.structs.replace(fact, keys=first.keys)
         return await until_answered(lambda: self._create(fact, new_id))
 
     async def _result(self, execution_id: str, timeout: float | None) -> bytes:
@@ -244,3 +250,7 @@ class Requests:
             "stack": state.error.stack,
         }
         raise Rejected(state.error.code, state.error.message, failure=failure)
+
+
+def _stored(args: Raw, kwargs: Raw) -> bytes:
+    return b'{"args":' + bytes(args) + b',"kwargs":' + bytes(kwargs) + b"}"

@@ -6,7 +6,7 @@ batch of one that decided on old facts is refused as a whole.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import structlog
@@ -147,7 +147,7 @@ class Admission:
         while not stopping.is_set():
             if await self.leadership.hold():
                 self._changed.set()
-            await _wait(stopping, LEASE_LOOK_SECONDS)
+            await wait(stopping, LEASE_LOOK_SECONDS)
         try:
             await self.leadership.give_up()
         except Unavailable:
@@ -162,10 +162,10 @@ class Admission:
                     busy = await self._turn()
             except Unavailable as error:
                 logger.warning("admission_postponed", error=str(error))
-                await _wait(stopping, RETRY_SECONDS)
+                await wait(stopping, RETRY_SECONDS)
                 continue
             if not busy:
-                await _wait(self._changed, self._pause())
+                await wait(self._changed, self._pause())
 
     async def _turn(self) -> bool:
         """One decision if we lead; False when there was nothing to do."""
@@ -241,8 +241,8 @@ def _entry(item: Item, fact: Admitted | Discarded) -> Append:
     return Append(execution_id=item.id, function=item.line.function, facts=[fact], expected=item.sequence)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    # Not wait_for: in Python 3.11 it may lose a cancellation that comes together with the event.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

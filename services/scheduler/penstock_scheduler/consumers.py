@@ -1,7 +1,6 @@
 """Functions that need no admission: their pauses and changed limits are settings of their consumers, kept up here."""
 
 import asyncio
-from contextlib import suppress
 
 import structlog
 
@@ -10,7 +9,7 @@ from penstock.jetstream.api import ApiRefused
 from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.work import ACK_PENDING_MAX
 from penstock.ports import Registry, Unavailable
-from penstock_scheduler.admission import Admission
+from penstock_scheduler.admission import Admission, wait
 
 logger = structlog.get_logger("penstock")
 
@@ -30,8 +29,7 @@ class ConsumerKeeper:
 
     async def run(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._admission.switched.wait(), LOOK_SECONDS)
+            await wait(self._admission.switched, LOOK_SECONDS)
             self._admission.switched.clear()
             if self._admission.leadership.is_leader:
                 try:

@@ -11,7 +11,7 @@ from penstock.domain.flow.snapshot import Restoring, dump
 from penstock.domain.flow.state import FlowState
 from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
 from penstock.ports import Unavailable
-from penstock_scheduler.admission import Admission
+from penstock_scheduler.admission import Admission, wait
 
 logger = structlog.get_logger("penstock")
 
@@ -48,11 +48,9 @@ class Snapshots:
     async def run(self, admission: Admission, stopping: asyncio.Event) -> None:
         """Save from time to time while this scheduler leads."""
         while not stopping.is_set():
-            try:
-                await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
-            except TimeoutError:
-                if admission.leadership.is_leader and self._is_due(admission.state):
-                    await self._save_quietly(admission)
+            await wait(stopping, LOOK_SECONDS)
+            if admission.leadership.is_leader and self._is_due(admission.state):
+                await self._save_quietly(admission)
 
     async def save(self, admission: Admission) -> None:
         """Save now. The state stands still meanwhile; the rest of the process does not. Raises Unavailable."""

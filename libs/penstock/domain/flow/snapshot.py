@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock.domain.flow.limits import FlowOptions
+from penstock.domain.flow.gates import Gate
+from penstock.domain.flow.limits import RATE_LIMIT, FlowOptions
 from penstock.domain.flow.lines import Item, Status
 from penstock.domain.flow.state import FlowState
 
@@ -79,7 +80,8 @@ def dump(state: FlowState) -> Iterator[bytes]:
         lines = state.functions[name].lines
         for index in sorted(lines):
             line = lines[index]
-            items = sorted((_row(item) for item in line.members.values()), key=lambda row: (row.rank, row.arrival, row.id))
+            found = (_row(item) for item in line.members.values())
+            items = sorted(found, key=lambda row: (row.rank, row.arrival, row.id))
             for start in range(0, len(items), CHUNK_ITEMS):
                 part = items[start : start + CHUNK_ITEMS]
                 rows.append(LineRows(name, line.keys, part))
@@ -113,7 +115,7 @@ class Restoring:
         for target, key, recent in head.windows:
             gate = state.gate(state.rules[target], key)
             gate.recent.extend(recent)
-            heap = state.fading if gate.rule.label == "rate_limit" else state.spent
+            heap = state.fading if gate.rule.label == RATE_LIMIT else state.spent
             heappush(heap, (recent[-1] + gate.rule.period, target, key))
         self._holding: list[Item] = []
 
@@ -152,7 +154,7 @@ class Restoring:
 
 def _head_of(state: FlowState) -> Head:
     windows = [
-        (gate.rule.target, gate.key, [at for at in gate.recent if at + gate.rule.period > _clock_of(state, gate.rule.label)])
+        (gate.rule.target, gate.key, [at for at in gate.recent if at + gate.rule.period > _clock_of(state, gate)])
         for gate in state.gates.values()
         if gate.rule.period
     ]
@@ -178,8 +180,8 @@ def _head_of(state: FlowState) -> Head:
     )  # fmt: skip
 
 
-def _clock_of(state: FlowState, label: str) -> int:
-    return state.clock if label == "rate_limit" else state.decided_at
+def _clock_of(state: FlowState, gate: Gate) -> int:
+    return state.clock if gate.rule.label == RATE_LIMIT else state.decided_at
 
 
 def _row(item: Item) -> ItemRow:
