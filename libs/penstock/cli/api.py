@@ -35,6 +35,9 @@ class Api:
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Any:
         return self.read(self.send("POST", path, body=body, headers=headers))
 
+    def put(self, path: str, body: Any) -> Any:
+        return self.read(self.send("PUT", path, body=body))
+
     def send(
         self,
         method: str,

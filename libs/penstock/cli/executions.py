@@ -12,7 +12,7 @@ from penstock.cli.show import show_
 from penstock.domain.errors import Rejected
 from penstock.service.settings import load_settings
 
-__all__ = ["cancel_", "list_", "rerun_", "reschedule_", "show_", "tail_"]
+__all__ = ["cancel_", "list_", "rerun_", "reschedule_", "show_", "tail_", "why_"]
 
 COLUMNS = ("id", "function", "state", "attempt", "created", "took", "error")
 NARROW = ("id", "function", "state", "created")
@@ -85,6 +85,22 @@ def tail_(
                 del seen[next(iter(seen))]
             first = False
             time.sleep(POLL_SECONDS)
+
+
+def why_(execution: str, *, as_json: Json = False) -> None:
+    """Say why EXECUTION does not run: the rule, who holds the slots, its place, and what would start it."""
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.get(f"/v1/executions/{segment(execution)}/why")
+    if as_json:
+        print_json(answer)
+        return
+    console.print(f"{answer['state']}: {answer['detail']}")
+    if answer["position"] is not None:
+        console.print(f"place in its line: {answer['position']}")
+    if answer["holders"]:
+        more = answer["holder_count"] - len(answer["holders"])
+        console.print("held by: " + ", ".join(answer["holders"]) + (f" and {more} more" if more > 0 else ""))
+    console.print(f"starts when: {answer['starts_when']}" + (f" ({answer['at']})" if answer["at"] else ""))
 
 
 def cancel_(

@@ -24,6 +24,8 @@ schedules = cyclopts.App(name="schedules", help="Look at schedules and steer the
 app.command(executions)
 app.command(functions)
 app.command(schedules)
+limits = cyclopts.App(name="limits", help="Limits of flow control, and changing them while everything runs.")
+app.command(limits)
 
 _COMMANDS = {
     "up": "Start everything on this machine: NATS, all services, your functions.",
@@ -42,6 +44,7 @@ _EXECUTIONS = {
     "list": "List executions, newest first.",
     "show": "Show one execution with its attempts, result and facts.",
     "tail": "Show executions as they change, until Ctrl-C.",
+    "why": "Say why an execution does not run, and what would start it.",
     "cancel": "Cancel an execution.",
     "rerun": "Start a new execution with the same arguments.",
     "reschedule": "Move the start of an execution that has not started.",
@@ -59,6 +62,12 @@ _SCHEDULES = {
 for _name, _help in _SCHEDULES.items():
     schedules.command(f"penstock.cli.schedules:{_name}_", name=_name, help=_help)
 functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
+functions.command("penstock.cli.limits:pause", name="pause", help="Start nothing more of a function; keep everything.")
+functions.command("penstock.cli.limits:resume", name="resume", help="End a pause.")
+limits.command("penstock.cli.limits:list_", name="list", help="List limits with their use.")
+limits.command("penstock.cli.limits:set_", name="set", help="Set a limit, or take a change back.")
+limits.command("penstock.cli.limits:pause_all", name="pause", help="Start nothing more in the environment.")
+limits.command("penstock.cli.limits:resume_all", name="resume", help="End a pause of the environment.")
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

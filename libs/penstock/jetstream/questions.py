@@ -37,3 +37,5 @@ class Questions:
             await message.respond(await answerer(message.data))
 
         await self._connection.nc.subscribe(self._names.ask_subject(question), queue=GROUP, cb=reply)
+        # Whoever asks from now on finds us.
+        await self._connection.nc.flush()

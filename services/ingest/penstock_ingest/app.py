@@ -17,6 +17,7 @@ from penstock_ingest.drafts import Drafter
 from penstock_ingest.events import EventRoutes
 from penstock_ingest.executions import ExecutionRoutes
 from penstock_ingest.fan_out import FanOut
+from penstock_ingest.flow import FlowRoutes
 from penstock_ingest.messages import Planner
 from penstock_ingest.schedules import ScheduleRoutes
 
@@ -42,11 +43,13 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
         names.environment, runtime.log, timers, drafter, acceptor, Hints(connection, names), clock, runtime.dice
     )
     schedules = ScheduleRoutes(names, ScheduleLog(runtime.log), timers, drafter, acceptor, clock)
+    flow = FlowRoutes(runtime.log, drafter, gate, clock)
     runtime.checks["ingest.nats"] = lambda: connection.problem
     runtime.checks["ingest.fan_out"] = lambda: inbox.problem
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
         yield [*events.handlers(), *executions.handlers(), *control.handlers(), *schedules.handlers()]
+        yield [*events.handlers(), *executions.handlers(), *control.handlers(), *flow.handlers()]
     finally:
         await inbox.stop()
         await asyncio.wait({loop}, timeout=DRAIN_SECONDS)

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 
 from litestar.types import ControllerRouterHandler
 
+from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.lines import LogLines
 from penstock.jetstream.objects import Payloads
+from penstock.jetstream.questions import Questions
 from penstock.service.lifecycle import Runtime, Service
 from penstock_query.database import create_schema, open_engine, schema_of, view_url
 from penstock_query.lock import projector_lock
@@ -18,6 +20,7 @@ from penstock_query.routes.catalogue import catalogue_routes
 from penstock_query.routes.executions import execution_routes
 from penstock_query.routes.history import history_routes
 from penstock_query.routes.schedules import schedule_routes
+from penstock_query.routes.why import why_routes
 from penstock_query.store import Store
 from penstock_query.view import View
 
@@ -56,7 +59,10 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
         runtime.spawn(view.poll(projector.standing_by), "view-poll"),
     ]
     try:
-        yield routes_of(view)
+        yield [
+            *routes_of(view),
+            *why_routes(view, Questions(connection, names), FunctionConsumers(connection, names)),
+        ]
     finally:
         for task in tasks:
             task.cancel()

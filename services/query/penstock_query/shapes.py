@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 from penstock.domain import system as s
 from penstock.domain.execution.facts import ErrorInfo
 from penstock.domain.execution.state import Execution
+from penstock.domain.flow.limits import FlowOptions
 from penstock.domain.function.options import FunctionSpec
 
 T = TypeVar("T")
@@ -123,6 +124,7 @@ class FunctionShape(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     memory: int | None
     concurrency: int | None
+    flow: FlowOptions
     parameters: dict[str, object]
     declared_at: str
     runner: str
@@ -209,6 +211,7 @@ def function_shape(fact: s.FunctionDeclared, sequence: int) -> FunctionShape:
         timeout=spec.timeout,
         memory=spec.memory,
         concurrency=spec.concurrency,
+        flow=spec.flow,
         parameters=spec.parameters,
         declared_at=rfc3339(fact.at),
         runner=fact.runner,

@@ -1,0 +1,95 @@
+"""`penstock limits ...` and pausing: what flow control is told while everything runs."""
+
+import getpass
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from penstock.cli.api import Api, segment
+from penstock.cli.output import Json, console, print_json, print_table
+from penstock.domain.errors import Rejected
+from penstock.service.settings import load_settings
+
+Author = Annotated[str | None, Parameter(help="Who does it; by default the name of the user.")]
+Key = Annotated[str, Parameter(help="Only executions with this concurrency key.")]
+
+KINDS = {"function": "functions", "limit": "shared", "throttle": "throttles", "rate_limit": "rate-limits"}
+
+
+def list_(*, as_json: Json = False) -> None:
+    """List limits with what they are now, what was declared, and how many use them."""
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.get("/v1/limits")
+    if as_json:
+        print_json(answer)
+        return
+    rows = [_row(limit) for limit in answer["limits"]]
+    print_table(("target", "limit", "declared", "used"), rows, "No limit is declared or set.")
+    for pause in answer["paused"]:
+        what = pause["function"] or "the environment"
+        console.print(f"paused: {what}" + (f", key {pause['key']}" if pause.get("key") else ""))
+    for function, count in answer["waiting"].items():
+        console.print(f"waiting: {count} of {function}")
+
+
+def set_(
+    target: str,
+    limit: Annotated[str, Parameter(help="A number; `default` takes an earlier change back.")],
+    *,
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
+    """Set TARGET (environment, function:NAME, limit:NAME, throttle:NAME or rate_limit:NAME) to LIMIT."""
+    if limit != "default" and not limit.isdecimal():
+        raise Rejected("invalid_option", f"The limit is a number or `default`, not {limit!r:.80}.")
+    path = "/v1/limits/environment"
+    if target != "environment":
+        kind, _, name = target.partition(":")
+        if kind not in KINDS or not name:
+            raise Rejected("invalid_option", f"{target!r:.80} is no target; they are in `penstock limits list`.")
+        path = f"/v1/limits/{KINDS[kind]}/{segment(name)}"
+    body = {"limit": None if limit == "default" else int(limit), "author": author or getpass.getuser()}
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.put(path, body)
+    _done(answer, f"limit of {answer['target']}: {limit}", as_json)
+
+
+def pause(function: str, *, key: Key = "", author: Author = None, as_json: Json = False) -> None:
+    """Start nothing more of FUNCTION; what comes is kept."""
+    _switch(f"/v1/functions/{segment(function)}/pause", key, author, as_json)
+
+
+def resume(function: str, *, key: Key = "", author: Author = None, as_json: Json = False) -> None:
+    """End a pause of FUNCTION."""
+    _switch(f"/v1/functions/{segment(function)}/resume", key, author, as_json)
+
+
+def pause_all(*, author: Author = None, as_json: Json = False) -> None:
+    """Start nothing more in the environment; what comes is kept."""
+    _switch("/v1/environment/pause", "", author, as_json)
+
+
+def resume_all(*, author: Author = None, as_json: Json = False) -> None:
+    """End a pause of the environment."""
+    _switch("/v1/environment/resume", "", author, as_json)
+
+
+def _switch(path: str, key: str, author: str | None, as_json: bool) -> None:
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.post(path, {"key": key, "author": author or getpass.getuser()})
+    verb = path.rpartition("/")[2]
+    _done(answer, f"{verb}d: {answer['target']}" + (f", key {key}" if key else ""), as_json)
+
+
+def _done(answer: dict[str, Any], sentence: str, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        console.print(sentence)
+
+
+def _row(limit: dict[str, Any]) -> tuple[str, ...]:
+    period = f" in {limit['period']:g}s" if limit.get("period") else ""
+    keys = f" ({len(limit['keys'])} keys)" if limit["keys"] else ""
+    declared = "-" if limit["declared"] is None else str(limit["declared"])
+    return (limit["target"], f"{limit['limit']}{period}", declared, f"{limit['used']}{keys}")
