@@ -80,10 +80,13 @@ class World:
     def resume(self, function: str = "", key: str = "") -> None:
         self._append("", "", s.Resumed(at=self.now, function=function, key=key, author="test"))
 
-    def enqueue(self, function: str, priority: int = 0, run_at: int | None = None, gated: bool = True, **keys: str) -> str:
+    def enqueue(
+        self, function: str, priority: int = 0, run_at: int | None = None, gated: bool = True, **keys: str
+    ) -> str:
         execution_id = f"{len(self.first):032x}"
         fact = f.Enqueued(
-            n=1, at=self.now, function=function, trace_id=TRACE, gated=gated, priority=priority, keys=keys, run_at=run_at
+            n=1, at=self.now, function=function, trace_id=TRACE, gated=gated, priority=priority, keys=keys,
+            run_at=run_at,
         )
         self.first[execution_id] = fact
         self._append(execution_id, function, fact)

@@ -98,7 +98,7 @@ class Reasons:
 
     async def _admission(self, state: Execution) -> Why:
         try:
-            found = _decode_why.decode(await self._questions.ask("why", state.id.encode()))
+            found: Why | None = _decode_why.decode(await self._questions.ask("why", state.id.encode()))
         except Unavailable:
             return Why(
                 rule="no_scheduler",
