@@ -9,6 +9,7 @@ from penstock.wire.names import Names
 
 CONSUMER_UNKNOWN = 10014
 FOREVER = timedelta(days=36_500)
+RUN_OUT = timedelta(milliseconds=200)
 
 
 class ConsumerState(NamedTuple):
@@ -47,11 +48,19 @@ class FunctionConsumers:
 
     async def pause(self, function: str) -> None:
         """Deliver nothing until resumed."""
-        until = (datetime.now(UTC) + FOREVER).isoformat().replace("+00:00", "Z")
-        await self._pause(function, {"pause_until": until})
+        await self._pause(function, datetime.now(UTC) + FOREVER)
 
     async def resume(self, function: str) -> None:
-        await self._pause(function, {})
+        """Deliver again."""
+        info = await self._info(function)
+        if info is None or not info.get("paused"):
+            return
+        # A pause that is called off wakes nobody who waits at the server already, one that runs out does. Both times
+        # are the server's own.
+        server_now = datetime.fromisoformat(info["config"]["pause_until"]) - timedelta(
+            microseconds=info["pause_remaining"] / 1000
+        )
+        await self._pause(function, server_now + RUN_OUT)
 
     async def limit(self, function: str, n: int) -> None:
         """Change how many may be under way."""
@@ -75,6 +84,7 @@ class FunctionConsumers:
                 raise
             return None
 
-    async def _pause(self, function: str, body: dict[str, str]) -> None:
+    async def _pause(self, function: str, until: datetime) -> None:
+        body = {"pause_until": until.astimezone(UTC).isoformat().replace("+00:00", "Z")}
         stream, name = self._names.executions, self._names.runner_consumer(function)
         await request(self._connection, f"$JS.API.CONSUMER.PAUSE.{stream}.{name}", body)
