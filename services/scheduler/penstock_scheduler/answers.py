@@ -3,6 +3,7 @@
 import msgspec
 
 from penstock.domain.flow.limits import ENVIRONMENT
+from penstock.domain.flow.lines import Status
 from penstock.domain.flow.state import FlowState
 from penstock.domain.flow.why import why
 from penstock.jetstream.questions import Questions
@@ -81,7 +82,8 @@ def flow_answer(state: FlowState, now: int) -> FlowAnswer:
         if lines.is_paused:
             paused.append({"function": name})
         paused += [{"function": name, "key": key} for key in sorted(lines.paused_keys)]
-        count = sum(len(line.gates[0].waiting.keys() & line.members.keys()) for line in lines.lines.values())
+        members = (item for line in lines.lines.values() for item in line.members.values())
+        count = sum(item.status is Status.WAITING for item in members)
         if count:
             waiting[name] = count
     return FlowAnswer(limits, paused, waiting)

@@ -1,6 +1,7 @@
 """Snapshots of the flow state in the object store, so that a scheduler that starts anew reads little of the log."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 
@@ -74,10 +75,17 @@ class Snapshots:
         if await anext(frames, b"") != FORMAT:
             raise ValueError("it is of another version")
         restoring = Restoring(await anext(frames))
-        async for frame in frames:
-            restoring.add(frame)
-            await asyncio.sleep(0)
-        return restoring.finish()
+        # A million objects that all stay: looking for garbage among them would take as long as making them.
+        gc.disable()
+        try:
+            async for frame in frames:
+                restoring.add(frame)
+                await asyncio.sleep(0)
+            state = restoring.finish()
+        finally:
+            gc.enable()
+        gc.freeze()
+        return state
 
 
 async def _frames(state: FlowState) -> AsyncIterator[bytes]:

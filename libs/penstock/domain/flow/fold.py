@@ -65,8 +65,8 @@ def apply_system(state: FlowState, sequence: int, fact: s.AnySystemFact | None) 
 
 def _create(state: FlowState, execution_id: str, fact: f.Enqueued, sequence: int) -> None:
     line = state.line(fact.function, fact.keys)
-    item = Item(execution_id, line, fact.n, sequence, fact.priority)
-    state.items[execution_id] = line.members[execution_id] = item
+    item = state.items[execution_id] = Item(execution_id, fact.n, sequence, fact.priority)
+    item.join(line)
     if fact.run_at is None:
         arrive(state, item, sequence, fact.at)
 

@@ -2,6 +2,9 @@
 
 from enum import IntEnum
 from heapq import heappop, heappush
+from typing import Any
+
+import msgspec
 
 from penstock.domain.flow.gates import Gate, Order
 
@@ -21,35 +24,41 @@ class Status(IntEnum):
     """A limit refused it; the fact that says so is not yet in the log."""
 
 
-class Item:
+class Item(msgspec.Struct, array_like=True, eq=False, gc=False):
     """One gated execution that is not final.
 
     `n` and `sequence` are of its last fact, `rank` and `arrival` its place among others, `admitted` the log position of
     its last admission (0: none yet; -1: decided, and not yet in the log).
     """
 
-    __slots__ = (
-        "admitted", "arrival", "asked", "id", "line", "n", "priority", "rank", "reason", "retains", "sequence",
-        "status", "taken",
-    )  # fmt: skip
+    id: str
+    n: int
+    sequence: int
+    priority: int
+    rank: int = 0
+    arrival: int = 0
+    status: Status = Status.AWAY
+    admitted: int = 0
+    retains: bool = False
+    """True while it keeps its own limit's slot through a backoff (fifo)."""
+    asked: bool = False
+    """True once its cancellation was asked for."""
+    reason: str = ""
+    taken: int = 0
+    """When it was last admitted or decided to be (µs)."""
+    _line: Any = None
+    """What a snapshot holds is the rest, in this order; msgspec makes items of it, and would not know of lines."""
 
-    def __init__(self, execution_id: str, line: "Line", n: int, sequence: int, priority: int) -> None:
-        self.id = execution_id
-        self.line = line
-        self.n = n
-        self.sequence = sequence
-        self.priority = priority
-        self.rank = 0
-        self.arrival = 0
-        self.status = Status.AWAY
-        self.admitted = 0
-        self.retains = False
-        """True while it keeps its own limit's slot through a backoff (fifo)."""
-        self.asked = False
-        """True once its cancellation was asked for."""
-        self.reason = ""
-        self.taken = 0
-        """When it was last admitted or decided to be (µs)."""
+    @property
+    def line(self) -> "Line":
+        """The line that it belongs to from its making on."""
+        found: Line = self._line
+        return found
+
+    def join(self, line: "Line") -> None:
+        """Belong to this line."""
+        self._line = line
+        line.members[self.id] = self
 
 
 def rank_of(at: int, priority: int) -> int:

@@ -6,7 +6,7 @@ came from the same facts have the same snapshot, whatever was decided in between
 
 from collections.abc import Iterator
 from heapq import heappush
-from typing import NamedTuple
+from operator import itemgetter
 
 import msgspec
 
@@ -44,31 +44,29 @@ class FunctionRow(msgspec.Struct, array_like=True):
     turns: list[tuple[str, int]]
 
 
-class ItemRow(NamedTuple):
-    id: str
-    n: int
-    sequence: int
-    priority: int
-    rank: int
-    arrival: int
-    status: int
-    admitted: int
-    retains: bool
-    asked: bool
-    reason: str
+ItemRow = tuple[str, int, int, int, int, int, int, int, bool, bool, str]
+"""The fields of an item, in its order."""
 
 
 class LineRows(msgspec.Struct, array_like=True):
-    """Some executions of one line, those that wait in order."""
+    """Some executions of one line, those that wait in order, as they are written."""
 
     function: str
     keys: dict[str, str]
     items: list[ItemRow]
 
 
+class LineItems(msgspec.Struct, array_like=True):
+    """The same as they are read: made into items by msgspec, since there are many."""
+
+    function: str
+    keys: dict[str, str]
+    items: list[Item]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _head = msgspec.msgpack.Decoder(Head)
-_lines = msgspec.msgpack.Decoder(list[LineRows])
+_lines = msgspec.msgpack.Decoder(list[LineItems])
 
 
 def dump(state: FlowState) -> Iterator[bytes]:
@@ -81,7 +79,7 @@ def dump(state: FlowState) -> Iterator[bytes]:
         for index in sorted(lines):
             line = lines[index]
             found = (_row(item) for item in line.members.values())
-            items = sorted(found, key=lambda row: (row.rank, row.arrival, row.id))
+            items = sorted(found, key=itemgetter(4, 5, 0))
             for start in range(0, len(items), CHUNK_ITEMS):
                 part = items[start : start + CHUNK_ITEMS]
                 rows.append(LineRows(name, line.keys, part))
@@ -121,20 +119,18 @@ class Restoring:
 
     def add(self, chunk: bytes) -> None:
         """One more chunk."""
-        state = self.state
+        state, items = self.state, self.state.items
         for rows in _lines.decode(chunk):
             line = state.line(rows.function, rows.keys)
-            for row in rows.items:
-                item = Item(row.id, line, row.n, row.sequence, row.priority)
-                item.rank, item.arrival, item.status = row.rank, row.arrival, Status(row.status)
-                item.admitted, item.retains, item.asked, item.reason = row.admitted, row.retains, row.asked, row.reason
-                state.items[row.id] = line.members[row.id] = item
+            for item in rows.items:
+                items[item.id] = item
+                item.join(line)
                 if item.status is Status.WAITING:
                     # They come in order, so that the list is a heap as it is.
                     line.heap.append((item.rank, item.arrival, item))
                 elif item.status is Status.DROPPED:
                     state.dropping[item.id] = item
-                elif item.status is Status.HOLDING or item.retains:
+                if item.status is Status.HOLDING or item.retains:
                     self._holding.append(item)
 
     def finish(self) -> FlowState:
@@ -144,9 +140,10 @@ class Restoring:
             state.hold_again(item)
         for lines in state.functions.values():
             for line in lines.lines.values():
-                waiting = sorted(line.heap, key=lambda entry: entry[1])
-                line.gates[0].waiting.update((entry[2].id, None) for entry in waiting)
-                state.press(line.gates[0], lines)
+                if lines.flow.at_limit != "queue":
+                    waiting = sorted(line.heap, key=lambda entry: entry[1])
+                    line.gates[0].waiting.update((entry[2].id, None) for entry in waiting)
+                    state.press(line.gates[0], lines)
                 lines.wake(line)
             state.list_function(lines)
         return state
@@ -185,7 +182,7 @@ def _clock_of(state: FlowState, gate: Gate) -> int:
 
 
 def _row(item: Item) -> ItemRow:
-    return ItemRow(
+    return (
         item.id, item.n, item.sequence, item.priority, item.rank, item.arrival, int(item.status), item.admitted,
         item.retains, item.asked, item.reason,
     )  # fmt: skip

@@ -111,7 +111,7 @@ class FlowState:
                 self._hold(item)
             elif item.retains:
                 line.gates[0].holders[item.id] = None
-            if item.status is Status.WAITING:
+            if item.status is Status.WAITING and lines.flow.at_limit != "queue":
                 line.gates[0].waiting[item.id] = None
 
     def _gates_of(self, lines: FunctionLines, keys: dict[str, str]) -> list[Gate]:
@@ -199,9 +199,10 @@ class FlowState:
     def enter(self, item: Item) -> None:
         """The execution waits for admission from now on."""
         item.status = Status.WAITING
-        item.line.gates[0].waiting[item.id] = None
         item.line.push(item)
         lines = self.functions[item.line.function]
+        if lines.flow.at_limit != "queue":
+            item.line.gates[0].waiting[item.id] = None
         if lines.comes_first(item):
             lines.wake(item.line)
             self.list_function(lines)
