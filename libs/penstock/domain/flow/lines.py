@@ -1,5 +1,6 @@
 """Executions that wait behind the same limits with the same keys stand in one line: if its head is blocked, all are."""
 
+from collections import deque
 from enum import IntEnum
 from heapq import heappop, heappush
 from typing import Any
@@ -61,6 +62,9 @@ class Item(msgspec.Struct, array_like=True, eq=False, gc=False):
         line.members[self.id] = self
 
 
+_Entry = tuple[int, int, Item]
+
+
 def rank_of(at: int, priority: int) -> int:
     """Place in a line: the time it came in (µs), moved by its priority."""
     return at - priority * PRIORITY_US
@@ -69,14 +73,17 @@ def rank_of(at: int, priority: int) -> int:
 class Line:
     """The waiting executions of one function with the same keys."""
 
-    __slots__ = ("awake", "entry", "function", "gate", "gates", "heap", "keys", "members", "turn_key")
+    __slots__ = ("awake", "entry", "function", "gate", "gates", "heap", "keys", "members", "queue", "turn_key")
 
     def __init__(self, function: str, keys: dict[str, str], gates: list[Gate], turn_key: str | None) -> None:
         self.function = function
         self.keys = keys
         self.gates = gates
         self.turn_key = turn_key
-        self.heap: list[tuple[int, int, Item]] = []
+        self.queue: deque[_Entry] = deque()
+        """What came in order, as almost all does: however long it is, both ends are at hand."""
+        self.heap: list[_Entry] = []
+        """What goes before something that was there already."""
         self.members: dict[str, Item] = {}
         self.awake = False
         self.gate: Gate | None = None
@@ -85,20 +92,31 @@ class Line:
         """Its place in the heap of the awake or of the gate; any other entry found there is out of date."""
 
     def push(self, item: Item) -> None:
-        heappush(self.heap, (item.rank, item.arrival, item))
+        entry = (item.rank, item.arrival, item)
+        if not self.queue or self.queue[-1][:2] < entry[:2]:
+            self.queue.append(entry)
+        else:
+            heappush(self.heap, entry)
 
     def head(self) -> Item | None:
         """The first that waits."""
-        heap = self.heap
-        while heap:
-            rank, arrival, item = heap[0]
-            if item.status is Status.WAITING and item.rank == rank and item.arrival == arrival:
-                return item
+        queue, heap = self.queue, self.heap
+        while queue and not _waits(queue[0]):
+            queue.popleft()
+        while heap and not _waits(heap[0]):
             heappop(heap)
-        return None
+        if not heap:
+            return queue[0][2] if queue else None
+        return heap[0][2] if not queue or heap[0][:2] < queue[0][:2] else queue[0][2]
 
     def ahead_of(self, item: Item) -> int:
         """How many of this line go before it."""
         place = (item.rank, item.arrival)
         waiting = (each for each in self.members.values() if each.status is Status.WAITING)
         return sum((each.rank, each.arrival) < place for each in waiting)
+
+
+def _waits(entry: _Entry) -> bool:
+    """False for an entry that its execution has left behind."""
+    rank, arrival, item = entry
+    return item.status is Status.WAITING and item.rank == rank and item.arrival == arrival

@@ -126,8 +126,7 @@ class Restoring:
                 items[item.id] = item
                 item.join(line)
                 if item.status is Status.WAITING:
-                    # They come in order, so that the list is a heap as it is.
-                    line.heap.append((item.rank, item.arrival, item))
+                    line.queue.append((item.rank, item.arrival, item))
                 elif item.status is Status.DROPPED:
                     state.dropping[item.id] = item
                 if item.status is Status.HOLDING or item.retains:
@@ -141,7 +140,7 @@ class Restoring:
         for lines in state.functions.values():
             for line in lines.lines.values():
                 if lines.flow.at_limit != "queue":
-                    waiting = sorted(line.heap, key=lambda entry: entry[1])
+                    waiting = sorted(line.queue, key=lambda entry: entry[1])
                     line.gates[0].waiting.update((entry[2].id, None) for entry in waiting)
                     state.press(line.gates[0], lines)
                 lines.wake(line)
