@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from penstock_process import Penstock, penstock, until
 
 APP = """

@@ -64,7 +64,8 @@ class Model:
         for name in SHAPES:
             for t, label, _ in self.limits(name):
                 if t == target:
-                    held = {e for e in self.live(name) if e in holding or (label == "concurrency" and e in self.retained)}
+                    kept = self.retained if label == "concurrency" else set()
+                    held = {e for e in self.live(name) if e in holding or e in kept}
                     found |= {e for e in held if self.key(e, label) == value}
         return found
 
@@ -99,7 +100,8 @@ class Model:
         while len(chosen) < limit and (n is None or len(holding) < n):
             best: tuple[Any, ...] | None = None
             for name in SHAPES:
-                ready = [e for e in waiting if world.executions[e].function == name and self.has_room(e, holding, passed)]
+                mine = (e for e in waiting if world.executions[e].function == name)
+                ready = [e for e in mine if self.has_room(e, holding, passed)]
                 if not ready:
                     continue
                 robin = "round_robin" in SHAPES[name]
@@ -282,8 +284,8 @@ def replay(world: World) -> list[Any]:
             assert state.position == head.seen
             decision = decide(fold(world.log[:index]), head.at, head.count)
             behind = world.log[index + 1 : index + 1 + head.count]
-            assert [each[1] for each in behind if isinstance(each[3], f.Admitted)] == [i.id for i in decision.admitted]
-            assert [each[1] for each in behind if isinstance(each[3], f.Discarded)] == [i.id for i in decision.discarded]
+            for kind, decided in ((f.Admitted, decision.admitted), (f.Discarded, decision.discarded)):
+                assert [each[1] for each in behind if isinstance(each[3], kind)] == [item.id for item in decided]
             again.append(entry)
         fold([entry], state)
     return again

@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+
 from eventually import eventually
 from flow_world import frozen
-from sample_facts import new_id, now
-
 from penstock.domain.execution import facts as f
 from penstock.domain.flow.admission import decide
 from penstock.domain.flow.limits import FlowOptions
@@ -32,6 +31,7 @@ from penstock.wire.names import FLOW_LANE, Names
 from penstock_scheduler.admission import Admission, FlowReader
 from penstock_scheduler.answers import Answers
 from penstock_scheduler.snapshots import Snapshots
+from sample_facts import new_id, now
 
 
 async def declare(log: JetStreamLog, name: str, concurrency: int | None = None, **flow: Any) -> None:
@@ -111,7 +111,9 @@ class Scheduler:
 
 
 @asynccontextmanager
-async def scheduler(server: EmbeddedServer, names: Names, name: str, state: FlowState | None = None) -> AsyncIterator[Scheduler]:
+async def scheduler(
+    server: EmbeddedServer, names: Names, name: str, state: FlowState | None = None
+) -> AsyncIterator[Scheduler]:
     """One scheduler on a connection of its own, killed at the end."""
     async with AsyncExitStack() as stack:
         connection = Connection(name)
@@ -242,7 +244,8 @@ async def test_the_recorded_log_decides_the_same_again(
     """Each recorded batch follows from the log before it and the time in its head, and from nothing else."""
     await declare(log, "f", concurrency=7)
     await declare(log, "g", concurrency=7)
-    await log.append_system("limit_changed", "environment", LimitChanged(at=now(), target="environment", limit=8, author="t"))
+    change = LimitChanged(at=now(), target="environment", limit=8, author="t")
+    await log.append_system("limit_changed", "environment", change)
     async with scheduler(nats_server, environment, "s1"):
         done: set[str] = set()
         await enqueue(log, "f", 30)
@@ -303,12 +306,14 @@ async def test_many_keys_are_admitted_fast(
     """Thousands of keys cost no more than a few: far above 500 admissions a second even on a busy machine."""
     await declare(log, "f", concurrency=1, concurrency_key="args[0]")
     ids = [new_id() for _ in range(4000)]
+
+    def keys(index: int) -> dict[str, str]:
+        return {"concurrency": str(index % 2000)}
+
     entries = [
         Append(
             execution_id=each, function="f", expected=0,
-            facts=[
-                f.Enqueued(n=1, at=now(), function="f", trace_id=each, gated=True, keys={"concurrency": str(index % 2000)})
-            ],
+            facts=[f.Enqueued(n=1, at=now(), function="f", trace_id=each, gated=True, keys=keys(index))],
         )
         for index, each in enumerate(ids)
     ]  # fmt: skip
