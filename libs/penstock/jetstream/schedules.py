@@ -1,6 +1,6 @@
 """Schedules in the log: read as they are now, and append what is decided, together with the executions it makes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -29,8 +29,10 @@ class NewExecution(NamedTuple):
 class ScheduleLog:
     """The schedules of an environment."""
 
-    def __init__(self, log: JetStreamLog) -> None:
+    def __init__(self, log: JetStreamLog, stamp: Callable[[Enqueued], Enqueued] | None = None) -> None:
+        """`stamp` lets flow control have its say about the executions of ticks."""
         self._log = log
+        self._stamp = stamp
         self._names = log.names
         self._together = Together(log.publisher)
 
@@ -61,10 +63,11 @@ class ScheduleLog:
         subject = names.schedule_subject(key, "tick" if isinstance(fact, Ticked) else "fact")
         messages = [Message(subject, encode_schedule_fact(fact), names.schedule_filter(key), expected)]
         for each in made:
-            kind = "run" if opens_activation(each.fact) else "fact"
-            first = names.fact_subject(each.execution_id, each.fact.function, kind)  # type: ignore[arg-type]
-            data = encode_fact(replace(each.fact, id=fact_id))
-            messages.append(Message(first, data, names.history_filter(each.execution_id), 0))
+            first = self._stamp(each.fact) if self._stamp is not None else each.fact
+            kind = "run" if opens_activation(first) else "fact"
+            where = names.fact_subject(each.execution_id, first.function, kind)  # type: ignore[arg-type]
+            data = encode_fact(replace(first, id=fact_id))
+            messages.append(Message(where, data, names.history_filter(each.execution_id), 0))
 
         async def read_back() -> int | None:
             last = await self._log.reader.last(names.executions, subject)

@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from penstock.domain.errors import Rejected
@@ -16,6 +17,8 @@ from penstock.jetstream.log import JetStreamLog
 from penstock.ports import Registry
 from penstock.wire.codec import decode_system_fact
 from penstock.wire.names import Names
+
+logger = structlog.get_logger("penstock")
 
 KIND = "limit_changed"
 
@@ -70,6 +73,14 @@ class Gate:
             # A rerun of large arguments: what its first run came to holds for it too.
             return replace(fact, gated=True)
         return replace(fact, gated=True, keys=keys_of(spec, fact, stored))
+
+    def stamp_tick(self, fact: Enqueued) -> Enqueued:
+        """The same for a tick, which must not be lost for want of a key: it then counts under the empty one."""
+        try:
+            return self.stamp(fact)
+        except Rejected as refusal:
+            logger.warning("tick_without_key", function=fact.function, detail=refusal.detail)
+            return replace(fact, gated=True, priority=0)
 
 
 def keys_of(spec: FunctionSpec, fact: Enqueued, stored: bytes | None = None) -> dict[str, str]:

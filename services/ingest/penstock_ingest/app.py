@@ -42,14 +42,14 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     control = ControlRoutes(
         names.environment, runtime.log, timers, drafter, acceptor, Hints(connection, names), clock, runtime.dice
     )
-    schedules = ScheduleRoutes(names, ScheduleLog(runtime.log), timers, drafter, acceptor, clock)
+    schedules = ScheduleRoutes(names, ScheduleLog(runtime.log, gate.stamp_tick), timers, drafter, acceptor, clock)
     flow = FlowRoutes(runtime.log, drafter, gate, clock)
     runtime.checks["ingest.nats"] = lambda: connection.problem
     runtime.checks["ingest.fan_out"] = lambda: inbox.problem
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
-        yield [*events.handlers(), *executions.handlers(), *control.handlers(), *schedules.handlers()]
-        yield [*events.handlers(), *executions.handlers(), *control.handlers(), *flow.handlers()]
+        doors = (events, executions, control, schedules, flow)
+        yield [handler for each in doors for handler in each.handlers()]
     finally:
         await inbox.stop()
         await asyncio.wait({loop}, timeout=DRAIN_SECONDS)

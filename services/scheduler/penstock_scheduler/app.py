@@ -1,16 +1,16 @@
 """The service: follows the log into the agenda, takes wake-ups, and sweeps."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 import os
 import uuid
-
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers, WakeUps
+from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
 from penstock_scheduler.agenda import Agenda
 from penstock_scheduler.calendar import Calendar
@@ -60,7 +60,9 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     agenda, caught_up = Agenda(names), asyncio.Event()
     waker = Waker(runtime.log, timers, agenda, runtime.clock, runtime.dice)
     sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, runtime.clock, runtime.dice)
-    calendar, schedules = Calendar(names), ScheduleLog(runtime.log)
+    gate = Gate(names, runtime.log, runtime.registry)
+    await gate.open()
+    calendar, schedules = Calendar(names), ScheduleLog(runtime.log, gate.stamp_tick)
     hints = Hints(connection, names)
     ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
     source = WakeUps(connection, names)
@@ -70,6 +72,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {
         runtime.spawn(follow(runtime, agenda, calendar, cron.changed, caught_up), "scheduler.follow"),
+        runtime.spawn(gate.watch(), "scheduler.gate"),
         runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
         runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
         runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),
@@ -79,7 +82,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         yield []
     finally:
         await source.stop()
-        await asyncio.wait(loops, timeout=DRAIN_SECONDS)
+        await asyncio.wait({loop for loop in loops if loop.get_name() != "scheduler.gate"}, timeout=DRAIN_SECONDS)
         for loop in loops:
             loop.cancel()
 
