@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "penstock.jetstream": ("nats", "msgspec", "structlog", "penstock.jetstream", *CORE),
     "penstock.telemetry": ("opentelemetry", "msgspec", "structlog", "penstock.telemetry", *CORE),
-    "penstock.service": ("litestar", "uvicorn", "msgspec", "structlog", *CORE, *KIT),
+    "penstock.service": ("cel", "litestar", "uvicorn", "msgspec", "structlog", *CORE, *KIT),
     "penstock.cli": (
         *("cyclopts", "rich", "httpx2", "msgspec", "structlog", "uvloop"),
         *("penstock.cli", "penstock.bench", *CORE, *KIT),

@@ -68,8 +68,8 @@ def test_every_fact_round_trips(fact: f.AnyFact) -> None:
 def test_the_tags_on_the_wire_are_these() -> None:
     """They are for ever: a class may be renamed, its tag may not."""
     assert sorted(str(kind.__struct_config__.tag) for kind in KINDS) == [
-        "attempt_lost", "cancel_requested", "cancelled", "discarded", "due", "enqueued", "failed", "rescheduled",
-        "retry_scheduled", "started", "step_completed", "succeeded",
+        "admitted", "attempt_lost", "cancel_requested", "cancelled", "discarded", "due", "enqueued", "failed",
+        "rescheduled", "retry_scheduled", "started", "step_completed", "succeeded",
     ]  # fmt: skip
 
 
