@@ -85,7 +85,13 @@ class World:
     ) -> str:
         execution_id = f"{len(self.first):032x}"
         fact = f.Enqueued(
-            n=1, at=self.now, function=function, trace_id=TRACE, gated=gated, priority=priority, keys=keys,
+            n=1,
+            at=self.now,
+            function=function,
+            trace_id=TRACE,
+            gated=gated,
+            priority=priority,
+            keys=keys,
             run_at=run_at,
         )
         self.first[execution_id] = fact

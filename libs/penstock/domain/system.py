@@ -89,6 +89,4 @@ class AdmissionDecided(SystemFact, frozen=True, kw_only=True, tag="admission_dec
     leader: str
 
 
-AnySystemFact = (
-    EventFannedOut | EventRejected | FunctionDeclared | LimitChanged | Paused | Resumed | AdmissionDecided
-)
+AnySystemFact = EventFannedOut | EventRejected | FunctionDeclared | LimitChanged | Paused | Resumed | AdmissionDecided

@@ -120,4 +120,3 @@ def _key(function: str, label: str, expression: str, seen: dict[str, Any]) -> st
     if len(text) > flow_key_chars_max:
         raise Rejected(code, f"{what} comes to more than {flow_key_chars_max} characters.")
     return text
-

@@ -124,9 +124,7 @@ class FlowRoutes:
             raise Rejected("invalid_option", f"A key has at most {flow_key_chars_max} characters.")
         if wanted.key and self._drafter.function(function).flow.concurrency_key is None:
             raise Rejected("invalid_option", f"Function {function} has no concurrency_key, so no key of it can pause.")
-        fact: AnySystemFact = kind(
-            at=self._clock(), function=function, key=wanted.key, author=_author(wanted.author)
-        )
+        fact: AnySystemFact = kind(at=self._clock(), function=function, key=wanted.key, author=_author(wanted.author))
         target = f"function.{function}" if function else ENVIRONMENT
         place = f"{target}.{content_hash(wanted.key.encode())}" if wanted.key else target
         word = "paused" if kind is Paused else "resumed"

@@ -300,9 +300,7 @@ async def test_answers_tell_who_holds_the_slots(
         assert b'"used":1' in await questions.ask("limits")
 
 
-async def test_many_keys_are_admitted_fast(
-    nats_server: EmbeddedServer, environment: Names, log: JetStreamLog
-) -> None:
+async def test_many_keys_are_admitted_fast(nats_server: EmbeddedServer, environment: Names, log: JetStreamLog) -> None:
     """Thousands of keys cost no more than a few: far above 500 admissions a second even on a busy machine."""
     await declare(log, "f", concurrency=1, concurrency_key="args[0]")
     ids = [new_id() for _ in range(4000)]
