@@ -190,5 +190,5 @@ async def test_an_app_that_cannot_be_loaded_is_said_at_the_start(start_runner: S
     """With the reason."""
     from penstock.domain.errors import Rejected
 
-    with pytest.raises(Rejected, match="No module named 'nowhere'"):
+    with pytest.raises(Rejected, match="there is no module nowhere"):
         await start_runner("nowhere:app")
