@@ -9,7 +9,8 @@ import asyncio
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from penstock.domain.limits import atomic_batch_messages_max
 from penstock.jetstream.publisher import PubAck, Publisher, Unanswered
@@ -26,8 +27,15 @@ SENDS_MAX = 4
 RECONNECT_SECONDS = 0.5
 """Pause before the next try while the connection is down."""
 
-Message = tuple[str, bytes, dict[str, str]]
-"""Subject, data and headers."""
+
+class Message(NamedTuple):
+    """One fact on its way; `history` is the subject or filter whose last sequence must be `expected`, if named."""
+
+    subject: str
+    data: bytes
+    history: str = ""
+    expected: int = 0
+
 
 ReadBack = Callable[[], Awaitable[int | None]]
 """Where the last message of an append stands, if it was stored after all."""
@@ -36,18 +44,9 @@ ReadBack = Callable[[], Awaitable[int | None]]
 class _Unit:
     """One append: its encoded messages and whoever waits for it."""
 
-    __slots__ = ("expected", "future", "history", "messages", "read_back")
+    __slots__ = ("future", "messages", "read_back")
 
-    def __init__(
-        self,
-        history: str,
-        expected: int,
-        messages: list[tuple[str, bytes]],
-        read_back: ReadBack,
-        future: asyncio.Future[int],
-    ) -> None:
-        self.history = history
-        self.expected = expected
+    def __init__(self, messages: Sequence[Message], read_back: ReadBack, future: asyncio.Future[int]) -> None:
         self.messages = messages
         self.read_back = read_back
         self.future = future
@@ -67,7 +66,7 @@ class GroupCommit:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._queue: deque[_Unit] = deque()
-        self._alone: deque[tuple[list[Message], asyncio.Future[int]]] = deque()
+        self._alone: deque[tuple[Sequence[Message], asyncio.Future[int]]] = deque()
         self._changed = asyncio.Event()
         self._singles = 0
         self._writer: asyncio.Task[None] | None = None
@@ -81,21 +80,18 @@ class GroupCommit:
         """An id that no other act of publishing has."""
         return f"{self._process}-{next(self._ids):x}"
 
-    def add(
-        self, history: str, expected: int, messages: list[tuple[str, bytes]], read_back: ReadBack
-    ) -> asyncio.Future[int]:
-        """Queue (subject, data) messages that are stored together, or not at all.
+    def add(self, messages: Sequence[Message], read_back: ReadBack) -> asyncio.Future[int]:
+        """Queue messages that are stored together, or not at all.
 
-        `history` is the subject or filter whose last sequence must be `expected`. The future holds the sequence of the
-        last message, or raises Conflict or Unavailable.
+        The future holds the sequence of the last, or raises Conflict when a history has moved on, or Unavailable.
         """
         future = self._new_future()
-        self._queue.append(_Unit(history, expected, messages, read_back, future))
+        self._queue.append(_Unit(messages, read_back, future))
         self._wake_writer()
         return future
 
-    def add_alone(self, messages: list[Message]) -> asyncio.Future[int]:
-        """Queue messages, with expectations of their own, as one atomic batch that nothing else joins.
+    def add_alone(self, messages: Sequence[Message]) -> asyncio.Future[int]:
+        """Queue messages as one atomic batch that nothing else joins.
 
         The future holds the sequence of the last, or raises Conflict when any was refused, or Unavailable. Nothing is
         sent twice: whoever does not know the outcome finds it in the log.
@@ -141,7 +137,7 @@ class GroupCommit:
                 # Let everything that became ready in this turn of the loop queue up first.
                 await asyncio.sleep(0)
                 continue
-            if len(self._queue) >= BATCH_MIN:
+            if len(self._queue) >= BATCH_MIN or len(self._queue[0].messages) > 1:
                 await self._write_batch()
             elif self._singles < SINGLES_MAX:
                 self._start_single(self._queue.popleft())
@@ -177,7 +173,7 @@ class GroupCommit:
         trouble: Unavailable | None = None
         for _ in range(SENDS_MAX):
             try:
-                return (await self._send([unit])).seq
+                return (await self._send(unit.messages)).seq
             except Conflict:
                 # Perhaps refused because our own earlier try was stored and only its answer was lost.
                 stored = await unit.read_back()
@@ -196,25 +192,21 @@ class GroupCommit:
     async def _write_batch(self) -> None:
         units = self._take_batch()
         try:
-            last = (await self._send(units)).seq
-        except (Conflict, Unanswered):
+            last = (await self._send([message for unit in units for message in unit.messages])).seq
+        except (Conflict, Unavailable):
             for unit in units:
                 while self._singles >= SINGLES_MAX:
                     self._changed.clear()
                     await self._changed.wait()
                 self._start_single(unit)
             return
-        except Unavailable as refusal:
-            for unit in units:
-                unit.refuse(refusal)
-            return
         for unit in reversed(units):
             unit.settle(last)
             last -= len(unit.messages)
 
-    async def _write_alone(self, messages: list[Message], future: asyncio.Future[int]) -> None:
+    async def _write_alone(self, messages: Sequence[Message], future: asyncio.Future[int]) -> None:
         try:
-            last = (await self._publish(messages)).seq
+            last = (await self._send(messages)).seq
         except (Conflict, Unavailable) as refusal:
             if not future.done():
                 future.set_exception(refusal)
@@ -228,41 +220,35 @@ class GroupCommit:
         postponed: list[_Unit] = []
         seen: set[str] = set()
         size = 0
-        while self._queue and size + len(self._queue[0].messages) <= atomic_batch_messages_max:
+        while self._queue and (not units or size + len(self._queue[0].messages) <= atomic_batch_messages_max):
             unit = self._queue.popleft()
-            if unit.history in seen:
+            histories = {message.history for message in unit.messages if message.history}
+            if seen & histories:
                 postponed.append(unit)
                 continue
-            seen.add(unit.history)
+            seen |= histories
             units.append(unit)
             size += len(unit.messages)
         self._queue.extendleft(reversed(postponed))
         return units
 
-    async def _send(self, units: list[_Unit]) -> PubAck:
-        """Put the units on the wire, as one atomic batch if there is more than one message, and await the answer."""
-        messages = [
-            (subject, data, _expectation(unit) if index == 0 else {})
-            for unit in units
-            for index, (subject, data) in enumerate(unit.messages)
-        ]
-        return await self._publish(messages)
-
-    async def _publish(self, messages: list[Message]) -> PubAck:
+    async def _send(self, messages: Sequence[Message]) -> PubAck:
+        """Put them on the wire, as one atomic batch if there is more than one, and await the answer."""
         if len(messages) == 1:
-            subject, data, headers = messages[0]
-            return await (await self._publisher.send(subject, data, headers))
-        batch = self.next_id()
-        for position, (subject, data, headers) in enumerate(messages[:-1], 1):
+            message = messages[0]
+            return await (await self._publisher.send(message.subject, message.data, _expectation(message)))
+        batch, last = self.next_id(), len(messages)
+        for position, message in enumerate(messages, 1):
+            headers = _expectation(message)
             headers[wire.BATCH_ID] = batch
             headers[wire.BATCH_SEQUENCE] = str(position)
-            await self._publisher.tell(subject, data, headers)
-        subject, data, headers = messages[-1]
-        headers[wire.BATCH_ID] = batch
-        headers[wire.BATCH_SEQUENCE] = str(len(messages))
+            if position < last:
+                await self._publisher.tell(message.subject, message.data, headers)
         headers[wire.BATCH_COMMIT] = "1"
-        return await (await self._publisher.send(subject, data, headers))
+        return await (await self._publisher.send(message.subject, message.data, headers))
 
 
-def _expectation(unit: _Unit) -> dict[str, str]:
-    return {wire.EXPECTED_SEQUENCE: str(unit.expected), wire.EXPECTED_SUBJECT: unit.history}
+def _expectation(message: Message) -> dict[str, str]:
+    if not message.history:
+        return {}
+    return {wire.EXPECTED_SEQUENCE: str(message.expected), wire.EXPECTED_SUBJECT: message.history}

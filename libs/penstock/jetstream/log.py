@@ -11,13 +11,12 @@ from nats.errors import Error as NatsError
 
 from penstock.domain.execution.facts import AnyFact, Unknown, is_end, opens_activation
 from penstock.domain.system import AnySystemFact
-from penstock.jetstream.commit import GroupCommit, Message
+from penstock.jetstream.commit import GroupCommit, Message, ReadBack
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.follow import follow
 from penstock.jetstream.publisher import Publisher
 from penstock.jetstream.reader import DirectReader, StoredMessage
 from penstock.ports import Append, Conflict, LogEntry, Recorded, Unavailable
-from penstock.wire import names as wire
 from penstock.wire.codec import decode_fact, decode_system_fact, encode_fact, encode_system_fact
 from penstock.wire.names import FactClass, Names
 
@@ -84,7 +83,7 @@ class JetStreamLog:
             stored = decode_system_fact(last.data) if last is not None else None
             return last.sequence if last is not None and stored is not None and stored.id == fact_id else None
 
-        return await self._commit.add(subject, expected, [(subject, data)], read_back)
+        return await self._commit.add([Message(subject, data, subject, expected)], read_back)
 
     async def append_fenced(self, subject: str, head: AnySystemFact, expected: int, entries: Sequence[Append]) -> int:
         """Store a head and the facts behind it as one atomic batch, if `expected` is the last sequence on `subject`.
@@ -93,16 +92,22 @@ class JetStreamLog:
         Unavailable; the outcome may then be unknown, and the log tells it.
         """
         data = encode_system_fact(replace(head, id=self._commit.next_id()))
-        messages: list[Message] = [(subject, data, {wire.EXPECTED_SEQUENCE: str(expected)})]
+        messages = [Message(subject, data, subject, expected)]
         for entry in entries:
-            expectation = {
-                wire.EXPECTED_SEQUENCE: str(entry.expected),
-                wire.EXPECTED_SUBJECT: self.names.history_filter(entry.execution_id),
-            }
-            for where, fact in self._encoded(entry)[0]:
-                messages.append((where, fact, expectation))
-                expectation = {}
+            messages.extend(self._encoded(entry)[0])
         return await self._commit.add_alone(messages) - len(messages) + 1
+
+    async def append_group(self, messages: Sequence[Message], read_back: ReadBack) -> int:
+        """Store facts of several histories together or not at all; answers with the sequence of the last.
+
+        `read_back` tells where the last stands if it was stored after all. Raises Conflict when a history has moved on,
+        and Unavailable.
+        """
+        return await self._commit.add(messages, read_back)
+
+    def next_id(self) -> str:
+        """An id for a fact that no other act of publishing has."""
+        return self._commit.next_id()
 
     async def read_system(self, kind: str, key: str) -> StoredMessage | None:
         """The newest fact under `kind` and `key`."""
@@ -143,12 +148,12 @@ class JetStreamLog:
                     return recorded.sequence
             return None
 
-        return self._commit.add(self.names.history_filter(execution_id), entry.expected, messages, read_back)
+        return self._commit.add(messages, read_back)
 
-    def _encoded(self, entry: Append) -> tuple[list[tuple[str, bytes]], str]:
-        """Subject and data of each fact, and the id of the last."""
-        messages: list[tuple[str, bytes]] = []
-        fact_id = ""
+    def _encoded(self, entry: Append) -> tuple[list[Message], str]:
+        """A message for each fact, of which the first carries the expectation, and the id of the last fact."""
+        messages: list[Message] = []
+        fact_id, history = "", self.names.history_filter(entry.execution_id)
         for fact in entry.facts:
             fact_id = self._commit.next_id()
             kind: FactClass = "fact"
@@ -157,5 +162,6 @@ class JetStreamLog:
             elif is_end(fact, entry.has_parent):
                 kind = "end"
             subject = self.names.fact_subject(entry.execution_id, entry.function, kind)
-            messages.append((subject, encode_fact(replace(fact, id=fact_id))))
+            messages.append(Message(subject, encode_fact(replace(fact, id=fact_id)), history, entry.expected))
+            history = ""
         return messages, fact_id

@@ -9,9 +9,9 @@ from penstock.domain.execution.facts import Enqueued, opens_activation
 from penstock.domain.schedule.decide import wakes_at
 from penstock.domain.schedule.facts import AnyScheduleFact, SchedulePut, ScheduleResumed, SchedulesDeclared, Ticked
 from penstock.domain.schedule.state import Schedule, evolve, fold
+from penstock.jetstream.commit import Message
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.reader import StoredMessage
-from penstock.jetstream.together import Message, Together
 from penstock.ports import Conflict, Unavailable
 from penstock.wire.codec import decode_declared, decode_schedule_fact, encode_fact, encode_schedule_fact
 
@@ -34,7 +34,6 @@ class ScheduleLog:
         self._log = log
         self._stamp = stamp
         self._names = log.names
-        self._together = Together(log.publisher)
 
     async def read(self, key: str) -> Schedule | None:
         """The schedule now, deleted ones included; None if there never was one. Raises Unavailable."""
@@ -57,8 +56,7 @@ class ScheduleLog:
         Answers with the sequence of the fact of the schedule, and that fact. Raises Conflict when the schedule is not
         at `expected` any more or one of the executions exists, and Unavailable.
         """
-        names, together = self._names, self._together
-        fact_id = together.next_id()
+        names, fact_id = self._names, self._log.next_id()
         fact = replace(fact, id=fact_id)
         subject = names.schedule_subject(key, "tick" if isinstance(fact, Ticked) else "fact")
         messages = [Message(subject, encode_schedule_fact(fact), names.schedule_filter(key), expected)]
@@ -76,7 +74,7 @@ class ScheduleLog:
                 return None
             return last.sequence + len(messages) - 1
 
-        last = await together.append(messages, read_back)
+        last = await self._log.append_group(messages, read_back)
         return last - len(messages) + 1, fact
 
     async def change(self, key: str, state: Schedule | None, fact: AnyScheduleFact) -> Schedule:
@@ -103,10 +101,10 @@ class ScheduleLog:
             sequence, known = await self.declared(fact.app)
             if known is not None and _same(known, fact):
                 return
-            fact = replace(fact, id=self._together.next_id())
+            fact = replace(fact, id=self._log.next_id())
             message = Message(subject, encode_schedule_fact(fact), subject, sequence)
             try:
-                await self._together.append([message], self._no_read_back)
+                await self._log.append_group([message], self._no_read_back)
             except Conflict:
                 continue  # another runner told it meanwhile, or our own answer was lost: compare again
             return
