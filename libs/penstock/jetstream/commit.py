@@ -18,7 +18,7 @@ from penstock.ports import Conflict, Unavailable
 from penstock.wire import names as wire
 
 BATCH_MIN = 32
-"""From so many waiting messages on, a batch is cheaper than single appends (measured: decision 0003)."""
+"""From so many waiting messages on, a batch is cheaper than single appends (measured: decision 0002)."""
 
 SINGLES_MAX = 32
 """Single appends under way at once; beyond it they wait, and so become a batch."""
