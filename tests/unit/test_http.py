@@ -14,6 +14,7 @@ from litestar.params import FromPath, FromQuery
 
 from penstock.domain.errors import Rejected
 from penstock.domain.limits import request_bytes_max
+from penstock.jetstream.refused import StartRefused
 from penstock.ports import Unavailable
 from penstock.service.direct import Call, direct_post
 from penstock.service.http import HttpApp, json_answer
@@ -139,8 +140,10 @@ async def test_a_busy_port_names_the_setting() -> None:
     """Refused before anything is served."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         settings = Settings(http_port=other.getsockname()[1])
-        with pytest.raises(Rejected, match="PENSTOCK_HTTP_PORT"):
+        with pytest.raises(StartRefused) as refused:
             await serve(HttpApp([], "key", {}), settings, asyncio.Event())
+    assert refused.value.code == "port_busy"
+    assert "PENSTOCK_HTTP_PORT" in refused.value.remedy
 
 
 async def test_an_app_without_a_key_is_refused() -> None:
