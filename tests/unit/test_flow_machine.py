@@ -293,7 +293,7 @@ def replay(world: World) -> list[Any]:
 
 TestFlow = Flow.TestCase
 TestFlow.settings = settings(
-    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

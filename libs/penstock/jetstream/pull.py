@@ -13,6 +13,7 @@ from penstock.jetstream.connect import Connection
 
 EXPIRES_SECONDS = 20.0
 _WATCHDOG_SECONDS = 5.0
+DRAIN_SECONDS = 2.0
 
 
 class Metadata(NamedTuple):
@@ -65,8 +66,9 @@ class Pull:
             self._connection.reconnected.remove(self._forget_requests)
         if self._subscription is not None and not self._connection.nc.is_closed:
             try:
-                await self._subscription.unsubscribe()
-            except NatsError:
+                # Not `unsubscribe`: what the server has sent already must be here to be given back.
+                await asyncio.wait_for(self._subscription.drain(), DRAIN_SECONDS)
+            except (NatsError, TimeoutError):
                 return
 
     @property
