@@ -67,7 +67,8 @@ class Pull:
         if self._subscription is not None and not self._connection.nc.is_closed:
             try:
                 # Not `unsubscribe`: what the server has sent already must be here to be given back.
-                await asyncio.wait_for(self._subscription.drain(), DRAIN_SECONDS)
+                drained = self._subscription.drain()  # type: ignore[no-untyped-call]
+                await asyncio.wait_for(drained, DRAIN_SECONDS)
             except (NatsError, TimeoutError):
                 return
 
