@@ -291,9 +291,9 @@ def replay(world: World) -> list[Any]:
     return again
 
 
-TestFlow = Flow.TestCase
+TestFlow = pytest.mark.timeout(300)(Flow.TestCase)
 TestFlow.settings = settings(
-    max_examples=20, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
