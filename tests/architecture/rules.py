@@ -11,6 +11,7 @@ SERVICE = ("msgspec", "structlog", *CORE, *KIT)
 # The longest prefix that fits a module is its row.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock.domain": ("msgspec", "durationpy", "penstock.domain"),
+    "penstock.domain.execution": ("msgspec", "immutables", "penstock.domain"),
     "penstock.domain.schedule.ticks": ("msgspec", "croniter", "penstock.domain"),
     "penstock.wire": ("msgspec", "penstock.domain", "penstock.wire"),
     "penstock.ports": ("msgspec", "penstock.domain"),

@@ -1,7 +1,7 @@
 """Facts to bytes and back."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -31,6 +31,11 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     Raw: values,
     type(None): st.none(),
     f.ErrorInfo: st.builds(f.ErrorInfo, code=texts, type=texts, message=texts, stack=texts),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    f.Wait: st.builds(
+        f.Wait, key=texts, wait=st.sampled_from(["sleep", "event"]), until=numbers, match=st.dictionaries(texts, values)
+    ),
+    f.Child: st.builds(f.Child, id=texts, function=texts),
     f.Link: st.builds(f.Link, trace_id=texts, span_id=texts),
 }
 
@@ -40,6 +45,8 @@ def strategy(hint: Any) -> st.SearchStrategy[Any]:
     origin, inner = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
     if hint in BY_TYPE:
         return BY_TYPE[hint]
+    if origin is Literal:
+        return st.sampled_from(inner)
     if origin is list:
         return st.lists(strategy(inner[0]), max_size=3)
     if origin is dict:
@@ -50,9 +57,9 @@ def strategy(hint: Any) -> st.SearchStrategy[Any]:
 def facts_of(kind: type[f.Fact]) -> st.SearchStrategy[f.Fact]:
     """Facts of one kind, every field filled at random except the version."""
     fields = {field.name: strategy(field.type) for field in msgspec.structs.fields(kind) if field.name != "v"}
-    if kind is f.Enqueued:
+    for optional in {"event"} & fields.keys() | ({"result"} if kind is f.ChildCompleted else set()):
         # To msgspec the type is Raw, since it knows no union with Raw.
-        fields["event"] = st.none() | values
+        fields[optional] = st.none() | values
     return st.builds(kind, **fields)
 
 
@@ -68,8 +75,10 @@ def test_every_fact_round_trips(fact: f.AnyFact) -> None:
 def test_the_tags_on_the_wire_are_these() -> None:
     """They are for ever: a class may be renamed, its tag may not."""
     assert sorted(str(kind.__struct_config__.tag) for kind in KINDS) == [
-        "admitted", "attempt_lost", "cancel_requested", "cancelled", "discarded", "due", "enqueued", "failed",
-        "rescheduled", "retry_scheduled", "started", "step_completed", "succeeded",
+        "admitted", "attempt_lost", "cancel_requested", "cancelled", "child_called", "child_completed", "compensating",
+        "discarded", "due", "enqueued", "failed", "message_received", "paused", "progressed", "rescheduled", "resumed",
+        "retry_scheduled", "started", "step_completed", "step_failed", "step_started", "succeeded", "suspended",
+        "wait_opened", "woken",
     ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ CATALOGUE: dict[str, ErrorKind] = {
     "unknown_execution": ErrorKind(404, "No such execution", "Check the id and the environment."),
     "unknown_event": ErrorKind(404, "No such event", "Check the id and the environment."),
     "unknown_schedule": ErrorKind(404, "No such schedule", "List them with `penstock schedules list`."),
+    "unknown_token": ErrorKind(404, "No such token", "Use the address as it was given, unchanged."),
+    "too_many_messages": ErrorKind(409, "Too many unread messages", "Wait until the execution has received some."),
     "unknown_route": ErrorKind(404, "No such address", "See /schema for the addresses."),
     "method_not_allowed": ErrorKind(405, "Not allowed here", "See /schema for the methods."),
     "unsupported_media_type": ErrorKind(415, "Unknown media type", "Send application/json or a CloudEvent."),
@@ -43,6 +45,9 @@ CATALOGUE: dict[str, ErrorKind] = {
     "runner_lost": ErrorKind(409, "The runner was lost", "Look at the runner's log and its machine."),
     "result_not_serialisable": ErrorKind(409, "The result is not JSON", "Return JSON types, structs or models."),
     "discarded": ErrorKind(409, "Not started in time", "Raise `discard_after` or add runners."),
+    "diverged": ErrorKind(409, "The code changed under a running execution", "Restore the step, or restart from it."),
+    "step_interrupted": ErrorKind(409, "A step may have run already", "Find out whether it did; it is not run twice."),
+    "rejected": ErrorKind(409, "Somebody said no", "See the reason."),
     "cancelled": ErrorKind(409, "The execution was cancelled", "Rerun it if that was a mistake."),
     # Between our own parts; callers never see these.
     "activation_closed": ErrorKind(409, "This activation is over", "Acknowledge the item and forget it."),

@@ -46,6 +46,11 @@ losses_max = 3
 """How often the process that runs an execution may be lost before the execution fails (poison guard)."""
 steps_per_execution_max = 100_000
 step_name_chars_max = 128
+"""Also the names of waits, calls and channels."""
+messages_unread_max = 1000
+"""Messages to an execution that it has not received yet."""
+children_per_call_max = 1000
+"""Children of one `ctx.call_many`."""
 page_items_max = 500
 page_items_default = 50
 filter_values_max = 50

@@ -99,6 +99,12 @@ class Trail:
             case f.Admitted() | f.CancelRequested() | f.Unknown():
                 # Waiting for admission and waiting for a runner are one queue time.
                 return []
+            case (
+                f.StepStarted() | f.StepFailed() | f.WaitOpened() | f.Suspended() | f.Woken() | f.ChildCalled()
+                | f.ChildCompleted() | f.MessageReceived() | f.Progressed() | f.Paused() | f.Resumed()
+                | f.Compensating()
+            ):  # fmt: skip
+                return []
             case _:
                 assert_never(fact)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from penstock.domain import system as s
 from penstock.domain.execution.evolve import evolve
@@ -128,10 +127,8 @@ def folded(batch: Batch, known: Mapping[str, Known]) -> Changes:
             continue
         else:
             created_sequence = before.created_sequence
-            state = evolve(before.state, execution_id, fact, entry.sequence)
-            if state.steps:
-                # Results of steps are read from the log; here they would only grow.
-                state = replace(state, steps={})
+            # Results of operations are read from the log; here they would only grow.
+            state = evolve(before.state, execution_id, fact, entry.sequence).without_operations()
         touched[execution_id] = Known(created_sequence, state)
     new = [created_row(each) for each in touched.values() if each.created_sequence >= first]
     moved = [moved_row(each) for each in touched.values() if each.created_sequence < first]

@@ -1,8 +1,12 @@
 """Every intent about one execution. A command says what somebody wants; `decide` says what happens."""
 
-import msgspec
+from typing import Literal
 
-from penstock.domain.execution.facts import Enqueued, ErrorInfo
+import msgspec
+from msgspec import Raw
+
+from penstock.domain.execution.durable import WaitOutcome
+from penstock.domain.execution.facts import Child, Enqueued, ErrorInfo, Wait
 from penstock.domain.execution.retries import RetryPolicy
 
 
@@ -24,12 +28,92 @@ class Start(Command, frozen=True, kw_only=True):
     version: str = ""
 
 
+class BeginStep(Command, frozen=True, kw_only=True):
+    """A step that may run at most once is about to run."""
+
+    activation: int
+    step: str
+    position: int = 0
+
+
 class CompleteStep(Command, frozen=True, kw_only=True):
     activation: int
     step: str
     started_at: int
     result: msgspec.Raw
     result_ref: str | None = None
+    position: int = 0
+    undo: bool = False
+
+
+class FailStep(Command, frozen=True, kw_only=True):
+    """A step failed that has a retry policy of its own; the rest as in `Fail`."""
+
+    activation: int
+    step: str
+    started_at: int
+    error: ErrorInfo
+    policy: RetryPolicy
+    terminal: bool = False
+    retry_after: float | None = None
+    position: int = 0
+
+
+class OpenWaits(Command, frozen=True, kw_only=True):
+    """The function waits for these. With `suspends` it is blocked on `blocked` and nothing else of it is under way."""
+
+    activation: int
+    waits: list[Wait]
+    blocked: list[str] = []
+    suspends: bool = False
+
+
+class CompleteWait(Command, frozen=True, kw_only=True):
+    """A wait is over. `early` allows it before the wait is opened (tokens, which prove that they are meant)."""
+
+    wait: str
+    outcome: WaitOutcome
+    result: Raw = Raw(b"null")
+    result_ref: str | None = None
+    error: ErrorInfo | None = None
+    source: str = ""
+    early: bool = False
+
+
+class CallChildren(Command, frozen=True, kw_only=True):
+    """The function calls others; their executions are made after this is stored."""
+
+    activation: int
+    call: str
+    children: list[Child]
+    position: int = 0
+    detached: bool = False
+    on_cancel: Literal["cancel", "leave"] = "cancel"
+
+
+class CompleteChild(Command, frozen=True, kw_only=True):
+    """A child has ended in `state`."""
+
+    child: str
+    state: str
+    result: Raw = Raw(b"null")
+    result_ref: str | None = None
+    error: ErrorInfo | None = None
+
+
+class ReceiveMessage(Command, frozen=True, kw_only=True):
+    """A message from outside; the same id counts once."""
+
+    message: str
+    channel: str
+    body: Raw
+
+
+class ReportProgress(Command, frozen=True, kw_only=True):
+    activation: int
+    done: float
+    total: float | None = None
+    note: str = ""
 
 
 class Succeed(Command, frozen=True, kw_only=True):
@@ -39,13 +123,17 @@ class Succeed(Command, frozen=True, kw_only=True):
 
 
 class Fail(Command, frozen=True, kw_only=True):
-    """The attempt failed. `terminal` forbids a retry; `retry_after` (seconds) replaces the policy's delay."""
+    """The attempt failed. `terminal` forbids a retry; `retry_after` (seconds) replaces the policy's delay.
+
+    With `pause` it waits for a fix instead of failing.
+    """
 
     activation: int
     error: ErrorInfo
     policy: RetryPolicy
     terminal: bool = False
     retry_after: float | None = None
+    pause: bool = False
 
 
 class LoseAttempt(Command, frozen=True, kw_only=True):
@@ -76,6 +164,35 @@ class Reschedule(Command, frozen=True, kw_only=True):
     run_at: int | None = None
 
 
+class Resume(Command, frozen=True, kw_only=True):
+    """What made a paused execution fail has been mended: go on."""
+
+
+class FinishCompensation(Command, frozen=True, kw_only=True):
+    """All steps that could be undone are undone."""
+
+    activation: int
+
+
 AnyCommand = (
-    Enqueue | Start | CompleteStep | Succeed | Fail | LoseAttempt | WakeUp | RequestCancel | ConfirmCancel | Reschedule
+    Enqueue
+    | Start
+    | BeginStep
+    | CompleteStep
+    | FailStep
+    | OpenWaits
+    | CompleteWait
+    | CallChildren
+    | CompleteChild
+    | ReceiveMessage
+    | ReportProgress
+    | Succeed
+    | Fail
+    | LoseAttempt
+    | WakeUp
+    | RequestCancel
+    | ConfirmCancel
+    | Reschedule
+    | Resume
+    | FinishCompensation
 )

@@ -9,10 +9,11 @@ from typing import assert_never
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution import commands as c
+from penstock.domain.execution import decide_durable as durable
 from penstock.domain.execution import facts as f
-from penstock.domain.execution.retries import retry_delay
+from penstock.domain.execution.decide_durable import final, require_open, retry_time
 from penstock.domain.execution.state import Execution, State
-from penstock.domain.limits import delay_seconds_max, losses_max
+from penstock.domain.limits import losses_max
 
 
 def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float = 0.0) -> list[f.AnyFact]:
@@ -30,18 +31,27 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
     match command:
         case c.Start():
             return _start(state, command, now)
+        case c.BeginStep():
+            return durable.begin_step(state, command, now)
         case c.CompleteStep():
-            _require_open(state, command.activation)
-            if command.step in state.steps:
-                return []
-            return [
-                f.StepCompleted(
-                    n=state.n + 1, at=now, attempt=state.attempt, step=command.step,
-                    started_at=command.started_at, result=command.result, result_ref=command.result_ref,
-                )
-            ]  # fmt: skip
+            return durable.complete_step(state, command, now)
+        case c.FailStep():
+            return durable.fail_step(state, command, now, dice)
+        case c.OpenWaits():
+            return durable.open_waits(state, command, now)
+        case c.CompleteWait():
+            return durable.complete_wait(state, command, now)
+        case c.CallChildren():
+            return durable.call_children(state, command, now)
+        case c.CompleteChild():
+            return durable.complete_child(state, command, now)
+        case c.ReceiveMessage():
+            return durable.receive_message(state, command, now)
+        case c.ReportProgress():
+            require_open(state, command.activation)
+            return [f.Progressed(n=state.n + 1, at=now, done=command.done, total=command.total, note=command.note)]
         case c.Succeed():
-            _require_open(state, command.activation)
+            require_open(state, command.activation)
             return [
                 f.Succeeded(
                     n=state.n + 1, at=now, attempt=state.attempt, result=command.result,
@@ -57,61 +67,59 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
         case c.RequestCancel():
             return _request_cancel(state, command, now)
         case c.ConfirmCancel():
-            _require_open(state, command.activation)
-            return [f.Cancelled(n=state.n + 1, at=now)]
+            require_open(state, command.activation)
+            return final(state, f.Cancelled(n=state.n + 1, at=now))
         case c.Reschedule():
             return _reschedule(state, command, now)
+        case c.Resume():
+            return durable.resume(state, now)
+        case c.FinishCompensation():
+            return durable.finish_compensation(state, command, now)
         case _:
             assert_never(command)
 
 
-def _require_open(state: Execution, activation: int) -> None:
-    if state.is_final or not state.activation or state.activation != activation:
-        raise Rejected("activation_closed", f"Activation {activation} of {state.id} is over.", state=str(state.state))
-
-
 def _start(state: Execution, command: c.Start, now: int) -> list[f.AnyFact]:
-    _require_open(state, command.activation)
+    require_open(state, command.activation)
     if state.owner and state.owner != command.runner:
         raise Rejected("activation_owned", f"{state.owner} runs this activation.", owner=state.owner)
     if state.owner:
         return []
-    if state.state is State.CANCELLING:
-        return [f.Cancelled(n=state.n + 1, at=now)]
+    if state.state is State.CANCELLING and state.compensating is None:
+        return final(state, f.Cancelled(n=state.n + 1, at=now))
     if state.is_overdue(now):
         return [f.Discarded(n=state.n + 1, at=now)]
     return [
         f.Started(
-            n=state.n + 1, at=now, activation=command.activation, attempt=state.attempt + 1,
+            n=state.n + 1, at=now, activation=command.activation,
+            attempt=state.attempt if state.resuming else state.attempt + 1,
             runner=command.runner, version=command.version,
         )
     ]  # fmt: skip
 
 
 def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.AnyFact]:
-    _require_open(state, command.activation)
+    require_open(state, command.activation)
     n, attempt = state.n + 1, state.attempt
-    if state.state is State.CANCELLING:
-        return [f.Cancelled(n=n, at=now)]
+    if state.state is State.CANCELLING and state.compensating is None:
+        return final(state, f.Cancelled(n=n, at=now))
     retries = command.policy.retries if state.retries is None else state.retries
     k = state.failures + 1
     if command.terminal or k > retries:
-        return [f.Failed(n=n, at=now, attempt=attempt, error=command.error)]
-    delay = command.retry_after
-    if delay is None:
-        delay = retry_delay(command.policy, k, dice)
-    delay = min(max(0.0, delay), float(delay_seconds_max))
-    retry_at = now + round(delay * 1_000_000)
+        if command.pause and command.error.code != "diverged" and state.compensating is None:
+            return [f.Paused(n=n, at=now, attempt=attempt, error=command.error)]
+        return final(state, f.Failed(n=n, at=now, attempt=attempt, error=command.error))
+    retry_at = retry_time(command.policy, k, command.retry_after, now, dice)
     return [f.RetryScheduled(n=n, at=now, attempt=attempt, error=command.error, retry_at=retry_at)]
 
 
 def _lose(state: Execution, command: c.LoseAttempt, now: int) -> list[f.AnyFact]:
-    _require_open(state, command.activation)
+    require_open(state, command.activation)
     if not state.owner:
         return []
     n = state.n + 1
-    if state.state is State.CANCELLING:
-        return [f.Cancelled(n=n, at=now)]
+    if state.state is State.CANCELLING and state.compensating is None:
+        return final(state, f.Cancelled(n=n, at=now))
     lost = f.AttemptLost(
         n=n, at=now, attempt=state.attempt, activation=command.activation, runner=state.owner, reason=command.reason
     )
@@ -119,7 +127,8 @@ def _lose(state: Execution, command: c.LoseAttempt, now: int) -> list[f.AnyFact]
         error = command.error or f.ErrorInfo(
             code="runner_lost", message=f"The runner was lost {losses_max} times while this execution ran."
         )
-        return [lost, f.Failed(n=n + 1, at=now, attempt=state.attempt, error=error)]
+        failed = f.Failed(n=n + 1, at=now, attempt=state.attempt, error=error)
+        return [lost, *final(state, failed)]
     return [lost, f.Due(n=n + 1, at=now)]
 
 
@@ -128,6 +137,8 @@ def _wake(state: Execution, now: int) -> list[f.AnyFact]:
         return [f.Discarded(n=state.n + 1, at=now)]
     if state.wakes_at is None or now < state.wakes_at:
         return []
+    if state.state not in (State.SCHEDULED, State.RETRYING):
+        return durable.end_waits(state, now)
     return [f.Due(n=state.n + 1, at=now, gated=state.gated)]
 
 
@@ -136,8 +147,10 @@ def _request_cancel(state: Execution, command: c.RequestCancel, now: int) -> lis
         return []
     if state.is_final:
         raise Rejected("wrong_state", f"The execution is already {state.state}.", state=str(state.state))
+    if state.compensating is not None:
+        return []
     if not state.owner:
-        return [f.Cancelled(n=state.n + 1, at=now)]
+        return final(state, f.Cancelled(n=state.n + 1, at=now))
     if state.state is State.CANCELLING and (state.cancel_forced or not command.force):
         return []
     return [f.CancelRequested(n=state.n + 1, at=now, force=command.force)]

@@ -6,6 +6,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from penstock.domain.execution import facts as f
+from penstock.domain.execution.evolve_durable import DURABLE, evolve_durable
 from penstock.domain.execution.state import Execution, State
 
 
@@ -16,24 +17,28 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
     if state is None:
         raise ValueError(f"the first fact of an execution is `enqueued`, not `{f.kind_of(fact)}`")
     n, at = fact.n, fact.at
+    if isinstance(fact, DURABLE):
+        return evolve_durable(replace(state, n=n, sequence=sequence, updated_at=at), fact)
+    cancelling = state.state is State.CANCELLING
     match fact:
         case f.Started():
             return replace(
                 state, n=n, sequence=sequence, updated_at=at,
-                state=State.CANCELLING if state.state is State.CANCELLING else State.RUNNING,
+                state=State.CANCELLING if cancelling else State.RUNNING,
                 attempt=fact.attempt, owner=fact.runner, version=fact.version,
-                started_at=state.started_at or at, scheduled_at=None,
+                started_at=state.started_at or at, scheduled_at=None, resuming=False,
             )  # fmt: skip
         case f.Due():
             return replace(
-                state, n=n, sequence=sequence, updated_at=at, state=State.QUEUED,
+                state, n=n, sequence=sequence, updated_at=at,
+                state=State.CANCELLING if cancelling else State.QUEUED,
                 activation=0 if fact.gated else n, owner="", scheduled_at=None,
             )  # fmt: skip
         case f.Admitted():
-            return replace(state, n=n, sequence=sequence, updated_at=at, state=State.QUEUED, activation=n, owner="")
-        case f.StepCompleted():
-            steps = {**state.steps, fact.step: (fact.result, fact.result_ref)}
-            return replace(state, n=n, sequence=sequence, updated_at=at, steps=steps)
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at,
+                state=State.CANCELLING if cancelling else State.QUEUED, activation=n, owner="",
+            )  # fmt: skip
         case f.Succeeded():
             return _ended(state, fact, sequence, State.SUCCEEDED, None)
         case f.Failed():
@@ -52,7 +57,7 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
         case f.AttemptLost():
             return replace(
                 state, n=n, sequence=sequence, updated_at=at,
-                state=State.CANCELLING if state.state is State.CANCELLING else State.QUEUED,
+                state=State.CANCELLING if cancelling else State.QUEUED,
                 activation=0, owner="", losses=state.losses + (fact.reason != "drained"),
             )  # fmt: skip
         case f.Rescheduled():
@@ -88,12 +93,12 @@ def _created(execution_id: str, fact: f.Enqueued, sequence: int) -> Execution:
         activation=fact.n if runnable else 0, gated=fact.gated, priority=fact.priority, retries=fact.retries,
         timeout=fact.timeout, metadata=fact.metadata, trace_id=fact.trace_id, parent_span=fact.parent_span,
         links=fact.links, event_id=fact.event_id, parent_id=fact.parent_id, root_id=fact.root_id,
-        rerun_of=fact.rerun_of, content_hash=fact.content_hash,
+        rerun_of=fact.rerun_of, content_hash=fact.content_hash, inherited_ref=fact.inherited_ref,
     )  # fmt: skip
 
 
 def _ended(state: Execution, fact: f.Fact, sequence: int, final: State, error: f.ErrorInfo | None) -> Execution:
     return replace(
         state, n=fact.n, sequence=sequence, updated_at=fact.at, finished_at=fact.at, state=final, error=error,
-        activation=0, owner="", scheduled_at=None,
+        activation=0, owner="", scheduled_at=None, suspended=False, paused=False, waits={},
     )  # fmt: skip

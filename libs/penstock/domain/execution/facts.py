@@ -8,44 +8,35 @@ To add a fact: a struct here with a tag, a case in `evolve.py`, a command in `co
 `tests/unit/test_decide.py`.
 """
 
-from typing import TYPE_CHECKING
-
-import msgspec
 from msgspec import Raw
 
-if TYPE_CHECKING:
-    OptionalRaw = Raw | None
-else:
-    # msgspec decodes no union with Raw: `Raw | None` would take JSON null only. Left out, the field is still None.
-    OptionalRaw = Raw
+from penstock.domain.execution.durable import (
+    Child,
+    ChildCalled,
+    ChildCompleted,
+    Compensating,
+    MessageReceived,
+    Paused,
+    Progressed,
+    Resumed,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+    Suspended,
+    Wait,
+    WaitOpened,
+    WaitOutcome,
+    Woken,
+)
+from penstock.domain.execution.fact import ErrorInfo, Fact, Link, OptionalRaw
 
-
-class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong in an attempt: a code of the catalogue, and the exception as text."""
-
-    code: str
-    type: str = ""
-    message: str = ""
-    stack: str = ""
-
-
-class Link(msgspec.Struct, frozen=True):
-    """A span elsewhere that caused this execution without being its parent."""
-
-    trace_id: str
-    span_id: str
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """The part that all facts share.
-
-    `id` is unique to one act of publishing: it tells a stored fact of ours from a rival's.
-    """
-
-    n: int
-    at: int
-    id: str = ""
-    v: int = 1
+__all__ = [
+    "FINAL", "Admitted", "AnyFact", "AttemptLost", "CancelRequested", "Cancelled", "Child", "ChildCalled",
+    "ChildCompleted", "Compensating", "Discarded", "Due", "Enqueued", "ErrorInfo", "Fact", "Failed", "Link",
+    "MessageReceived", "OptionalRaw", "Paused", "Progressed", "Rescheduled", "Resumed", "RetryScheduled", "Started",
+    "StepCompleted", "StepFailed", "StepStarted", "Succeeded", "Suspended", "Unknown", "Wait", "WaitOpened",
+    "WaitOutcome", "Woken", "is_end", "kind_of", "opens_activation",
+]  # fmt: skip
 
 
 class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
@@ -73,6 +64,10 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     rerun_of: str | None = None
     idempotency_key: str | None = None
     content_hash: str | None = None
+    inherited_ref: str | None = None
+    """Name in the object store of operations that need not run again: this execution restarts from a later step."""
+    restarted_from: str | None = None
+    """The step that `rerun_of` was restarted from."""
     trace_id: str
     parent_span: str | None = None
     links: list[Link] = []
@@ -98,16 +93,6 @@ class Started(Fact, frozen=True, kw_only=True, tag="started"):
     attempt: int
     runner: str
     version: str = ""
-
-
-class StepCompleted(Fact, frozen=True, kw_only=True, tag="step_completed"):
-    """The result of a step, stored once and never computed again."""
-
-    attempt: int
-    step: str
-    started_at: int
-    result: Raw = Raw(b"null")
-    result_ref: str | None = None
 
 
 class Succeeded(Fact, frozen=True, kw_only=True, tag="succeeded"):
@@ -176,7 +161,19 @@ AnyFact = (
     | Due
     | Admitted
     | Started
+    | StepStarted
     | StepCompleted
+    | StepFailed
+    | WaitOpened
+    | Suspended
+    | Woken
+    | ChildCalled
+    | ChildCompleted
+    | MessageReceived
+    | Progressed
+    | Paused
+    | Resumed
+    | Compensating
     | Succeeded
     | RetryScheduled
     | Failed
@@ -203,8 +200,10 @@ def opens_activation(fact: Fact) -> bool:
     match fact:
         case Enqueued():
             return fact.run_at is None and not fact.gated
-        case Due():
+        case Due() | Resumed():
             return not fact.gated
+        case Woken() | ChildCompleted():
+            return fact.wakes and not fact.gated
         case Admitted():
             return True
         case _:

@@ -1,11 +1,17 @@
 """What is known of one execution after some of its facts."""
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
+from immutables import Map
 from msgspec import Raw
+from msgspec.structs import replace
 
-from penstock.domain.execution.facts import ErrorInfo, Link
+from penstock.domain.execution.facts import Child, Compensating, ErrorInfo, Link, MessageReceived, Progressed, Wait
+
+NOTHING: Map[str, Any] = Map()
+"""Every empty map of a state is this one, so that it is left out when a state is written down."""
 
 
 class State(StrEnum):
@@ -24,6 +30,43 @@ class State(StrEnum):
 
 
 FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DISCARDED})
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of one durable operation; see `durable.py` for key and position.
+
+    `n` is the number of the fact that settled or last changed it, `at` its time. A step may be begun (`started`), have
+    failed and be tried again (`failures`, `retry_at`), or be done, with a result or with an error. A call is done when
+    all its children are, a wait when it is over.
+    """
+
+    kind: str
+    n: int
+    at: int
+    position: int = 0
+    done: bool = False
+    outcome: str = ""
+    result: Raw = Raw(b"null")
+    result_ref: str | None = None
+    error: ErrorInfo | None = None
+    source: str = ""
+    started: bool = False
+    failures: int = 0
+    retry_at: int | None = None
+    children: list[str] = []
+    detached: bool = False
+
+
+class ChildState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A child execution as its parent knows it; `state` is empty until it has ended."""
+
+    child: Child
+    call: str
+    on_cancel: str = "cancel"
+    state: str = ""
+    result: Raw = Raw(b"null")
+    result_ref: str | None = None
+    error: ErrorInfo | None = None
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,8 +109,34 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str = ""
     content_hash: str | None = None
     cancel_forced: bool = False
-    steps: dict[str, tuple[Raw, str | None]] = {}
-    """Step name -> (result, reference to the object store)."""
+    ops: Map[str, Op] = NOTHING
+    """Durable operations by key: stored results that replays read instead of computing again."""
+    waits: dict[str, Wait] = {}
+    """Open waits by key, in the order in which they were opened."""
+    suspended: bool = False
+    """True while it waits and holds no slot: only a wake-up goes on with it."""
+    resuming: bool = False
+    """True when the next start goes on with the present attempt instead of beginning another."""
+    paused: bool = False
+    compensating: Compensating | None = None
+    undoable: Map[str, int] = NOTHING
+    """Steps done that can be undone and are not, with the number of their facts."""
+    children: Map[str, ChildState] = NOTHING
+    """By execution id."""
+    mailbox: dict[str, list[MessageReceived]] = {}
+    """Messages that nobody has received yet, by channel."""
+    messages: Map[str, int] = NOTHING
+    """Ids of all messages ever received: each counts once."""
+    progress: Progressed | None = None
+    inherited_ref: str | None = None
+
+    def without_operations(self) -> "Execution":
+        """As much as readers need that run no code: what the user sees of its state, of bounded size."""
+        if not (self.ops or self.waits or self.children or self.messages or self.mailbox):
+            return self
+        return replace(
+            self, ops=NOTHING, waits={}, undoable=NOTHING, children=NOTHING, messages=NOTHING, mailbox={}
+        )  # fmt: skip
 
     @property
     def is_final(self) -> bool:
@@ -80,8 +149,18 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def wakes_at(self) -> int | None:
-        """When something is due without anybody asking: the end of a delay or of a retry's backoff."""
-        return self.scheduled_at if self.state in (State.SCHEDULED, State.RETRYING) else None
+        """When something is due without anybody asking: the end of a delay, of a backoff, or of the next open wait."""
+        if self.state in (State.SCHEDULED, State.RETRYING):
+            return self.scheduled_at
+        if self.is_final or not self.waits:
+            return None
+        return min((wait.until for wait in self.waits.values() if wait.until is not None), default=None)
+
+    @property
+    def steps(self) -> dict[str, tuple[Raw, str | None]]:
+        """Results of finished steps (value, reference to the object store) by name, in the order of their ends."""
+        done = sorted((op.n, key) for key, op in self.ops.items() if op.kind == "step" and op.done and op.error is None)
+        return {key: (self.ops[key].result, self.ops[key].result_ref) for _, key in done}
 
     def is_overdue(self, now: int) -> bool:
         """True once it may no longer start: `discard_at` has passed and no attempt has begun."""
