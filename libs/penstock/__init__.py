@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.client.errors import ExecutionFailed, PenstockError
 from penstock.client.execution import Execution
+from penstock.functions import waits as wait
 from penstock.functions.backoff import Fixed, Linear, Retry
 from penstock.functions.context import Context
 from penstock.functions.define import App, Function
-from penstock.functions.errors import RetryAfter, Stopped, Terminal
+from penstock.functions.errors import RetryAfter, StepFailed, StepInterrupted, Stopped, Terminal, TokenRejected
 from penstock.functions.event import Event
 from penstock.functions.flow import Limit, RateLimit, Throttle
 
@@ -29,9 +30,13 @@ __all__ = [
     "RateLimit",
     "Retry",
     "RetryAfter",
+    "StepFailed",
+    "StepInterrupted",
     "Stopped",
     "Terminal",
     "Throttle",
+    "TokenRejected",
+    "wait",
 ]
 
 

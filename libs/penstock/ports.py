@@ -60,8 +60,8 @@ class ExecutionLog(Protocol):
     async def append_many(self, entries: Sequence[Append]) -> list[int | Conflict | Unavailable]:
         """The same for many executions at once, one verdict each, in order. An execution may occur once."""
 
-    async def read(self, execution_id: str, function: str) -> list[Recorded]:
-        """All facts of one execution in order; empty if there are none."""
+    async def read(self, execution_id: str, function: str, after: int = 0) -> list[Recorded]:
+        """The facts of one execution in order, those beyond a sequence only; empty if there are none."""
 
     async def find(self, execution_id: str) -> list[Recorded]:
         """The same when the function is not known; slower."""

@@ -83,7 +83,7 @@ def test_derived_ids_are_equal_only_for_equal_causes(make, one, two) -> None:  #
 def test_different_causes_with_the_same_parts_do_not_meet() -> None:
     """A key and an event of the same name are two executions."""
     made = {ids.keyed_execution_id("dev", "f", "k"), ids.event_execution_id("dev", "f", "k")}
-    made |= {ids.child_execution_id("dev", 1), ids.tick_execution_id("dev", "f", 1)}
+    made |= {ids.child_execution_id("dev", "f", 1), ids.tick_execution_id("dev", "f", 1)}
     assert len(made) == 4
 
 

@@ -1,5 +1,7 @@
 """What holds for every execution, whatever is asked of it in whatever order."""
 
+import functools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -10,7 +12,7 @@ from penstock.domain.execution import facts as f
 from penstock.domain.execution.decide import decide
 from penstock.domain.execution.evolve import evolve, fold
 from penstock.domain.execution.retries import RetryPolicy
-from penstock.domain.execution.state import Execution
+from penstock.domain.execution.state import Execution, State
 from penstock.testing.given import EXECUTION_ID
 from penstock.wire.codec import decode_fact, encode_fact
 from unit.histories import BOOM, enqueued
@@ -19,33 +21,76 @@ times = st.none() | st.integers(1, 60)
 runners = st.sampled_from(["r1", "r2"])
 reasons = st.sampled_from(["lapsed", "crashed", "drained"])
 policies = st.builds(RetryPolicy, retries=st.integers(0, 2), shape=st.just("fixed"), initial=st.just(0.00001))
+KIDS = [f.Child(id="c1" * 16, function="add"), f.Child(id="c2" * 16, function="add")]
+waits = st.builds(
+    f.Wait, key=st.sampled_from("uvwx"), wait=st.sampled_from(["sleep", "event", "token", "children", "message"]),
+    until=times, group=st.sampled_from(["", "", "g"]), name=st.sampled_from(["default", "other"]),
+)  # fmt: skip
 first = st.builds(enqueued, run_at=times, discard_at=times, gated=st.booleans())
 
 
 @st.composite
 def commands(draw: st.DrawFn, activation: int) -> c.AnyCommand:
     """Any command; most name the open activation, some an older one."""
-    number = draw(st.sampled_from([activation, activation, activation, 1, 0]))
-    kinds: list[st.SearchStrategy[c.AnyCommand]] = [
-        st.builds(c.Start, activation=st.just(number), runner=runners),
-        st.builds(c.Start, activation=st.just(number), runner=runners),
-        st.builds(c.Succeed, activation=st.just(number), result=st.just(Raw(b"1"))),
+    return draw(any_command(draw(st.sampled_from([activation, activation, activation, 1, 0]))))
+
+
+@functools.cache
+def any_command(number: int) -> st.SearchStrategy[c.AnyCommand]:
+    """Any command about activation `number`."""
+    activation = st.just(number)
+    return st.one_of(
+        st.builds(c.Start, activation=activation, runner=runners),
+        st.builds(c.Start, activation=activation, runner=runners),
+        st.builds(c.Succeed, activation=activation, result=st.just(Raw(b"1"))),
         st.builds(
-            c.Fail, activation=st.just(number), error=st.just(BOOM), policy=policies, terminal=st.booleans(),
-            retry_after=st.none() | st.floats(0, 0.0001),
+            c.Fail, activation=activation, error=st.just(BOOM), policy=policies, terminal=st.booleans(),
+            retry_after=st.none() | st.floats(0, 0.0001), pause=st.booleans(),
         ),
-        st.builds(
-            c.CompleteStep, activation=st.just(number), step=st.sampled_from("ab"), started_at=st.just(0),
-            result=st.just(Raw(b"1")),
-        ),
-        st.builds(c.LoseAttempt, activation=st.just(number), reason=reasons),
+        st.builds(c.LoseAttempt, activation=activation, reason=reasons),
         st.just(c.WakeUp()),
         st.just(c.WakeUp()),
         st.builds(c.RequestCancel, force=st.booleans()),
-        st.builds(c.ConfirmCancel, activation=st.just(number)),
+        st.builds(c.ConfirmCancel, activation=activation),
         st.builds(c.Reschedule, run_at=times),
-    ]  # fmt: skip
-    return draw(st.one_of(kinds))
+        durable(number),
+    )  # fmt: skip
+
+
+def durable(number: int) -> st.SearchStrategy[c.AnyCommand]:
+    """Any command about steps, waits, children, messages and undoing."""
+    activation = st.just(number)
+    one_step = {"activation": activation, "step": st.sampled_from(["a", "b", "a~undo"]), "started_at": st.just(0)}
+    return st.one_of(
+        st.builds(c.CompleteStep, **one_step, result=st.just(Raw(b"1")), undo=st.booleans()),
+        st.builds(c.FailStep, **one_step, error=st.just(BOOM), policy=policies, terminal=st.booleans()),
+        st.builds(c.BeginStep, activation=activation, step=st.sampled_from("ab")),
+        st.builds(
+            c.OpenWaits, activation=activation, waits=st.lists(waits, max_size=3, unique_by=lambda wait: wait.key),
+            suspends=st.booleans(),
+        ),
+        st.builds(
+            c.OpenWaits, activation=activation, waits=st.lists(waits, min_size=1, max_size=2), suspends=st.just(True)
+        ),
+        st.builds(
+            c.CompleteWait, wait=st.sampled_from("uvwx"), outcome=st.sampled_from(["event", "completed", "rejected"]),
+            source=st.sampled_from(["s1", "s2"]), early=st.booleans(),
+        ),
+        st.builds(
+            c.CallChildren, activation=activation, call=st.sampled_from("wx"),
+            children=st.lists(st.sampled_from(KIDS), min_size=1, unique_by=lambda kid: kid.id),
+            detached=st.booleans(),
+        ),
+        st.builds(c.CompleteChild, child=st.sampled_from([kid.id for kid in KIDS]),
+            state=st.sampled_from(["succeeded", "failed"])),
+        st.builds(
+            c.ReceiveMessage, message=st.sampled_from(["m1", "m2", "m3"]),
+            channel=st.sampled_from(["default", "other"]), body=st.just(Raw(b"1")),
+        ),
+        st.builds(c.ReportProgress, activation=activation, done=st.floats(0, 9)),
+        st.just(c.Resume()),
+        st.builds(c.FinishCompensation, activation=activation),
+    )  # fmt: skip
 
 
 def closes(state: Execution, fact: f.AnyFact) -> bool:
@@ -61,7 +106,7 @@ def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, cre
     state = evolve(None, EXECUTION_ID, creation)
     now = 0
     refused: set[str] = set()
-    for _ in range(data.draw(st.integers(1, 15))):
+    for _ in range(data.draw(st.integers(1, 20))):
         now += data.draw(st.integers(0, 20))
         command = data.draw(commands(state.activation))
         try:
@@ -79,6 +124,10 @@ def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, cre
             assert state.is_final == isinstance(fact, f.FINAL)
         assert not (state.is_final and state.activation)
         assert not (state.owner and not state.activation)
+        assert not (state.suspended and not state.waits), "nothing would ever wake it"
+        assert not (state.suspended or state.paused) or (state.state is State.WAITING and not state.activation)
+        assert state.state is not State.WAITING or state.suspended or state.paused
+        assert not any(key in state.ops and state.ops[key].done for key in state.waits)
         history.extend(facts)
     assert refused <= set(CATALOGUE)
     assert [fact.n for fact in history] == list(range(1, len(history) + 1))

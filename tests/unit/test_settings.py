@@ -28,3 +28,11 @@ def test_clients_follow_the_http_port() -> None:
     assert load_settings({"PENSTOCK_HTTP_HOST": "::1"}).url == "http://[::1]:8700"
     elsewhere = {"PENSTOCK_HTTP_PORT": "9000", "PENSTOCK_URL": "https://penstock.example"}
     assert load_settings(elsewhere).url == "https://penstock.example"
+
+
+def test_addresses_in_tokens_follow_the_url_of_clients() -> None:
+    """Unless people outside reach it under another one."""
+    assert load_settings({"PENSTOCK_HTTP_PORT": "9000"}).public_url == "http://127.0.0.1:9000"
+    assert load_settings({"PENSTOCK_URL": "http://inside:80"}).public_url == "http://inside:80"
+    both = {"PENSTOCK_URL": "http://inside:80", "PENSTOCK_PUBLIC_URL": "https://penstock.example"}
+    assert load_settings(both).public_url == "https://penstock.example"

@@ -26,7 +26,9 @@ CATALOGUE: dict[str, ErrorKind] = {
     "unknown_execution": ErrorKind(404, "No such execution", "Check the id and the environment."),
     "unknown_event": ErrorKind(404, "No such event", "Check the id and the environment."),
     "unknown_schedule": ErrorKind(404, "No such schedule", "List them with `penstock schedules list`."),
-    "unknown_token": ErrorKind(404, "No such token", "Use the address as it was given, unchanged."),
+    "unknown_token": ErrorKind(
+        404, "No such token", "Use it as it was given; services on several machines need one PENSTOCK_SIGNING_KEY."
+    ),
     "too_many_messages": ErrorKind(409, "Too many unread messages", "Wait until the execution has received some."),
     "unknown_route": ErrorKind(404, "No such address", "See /schema for the addresses."),
     "method_not_allowed": ErrorKind(405, "Not allowed here", "See /schema for the methods."),

@@ -48,9 +48,9 @@ def tick_execution_id(environment: str, schedule: str, tick_us: int) -> str:
     return _digest("tick", environment, schedule, str(tick_us))
 
 
-def child_execution_id(parent_id: str, call_number: int) -> str:
-    """The execution that the call with this number inside the parent makes."""
-    return _digest("child", parent_id, str(call_number))
+def child_execution_id(parent_id: str, call: str, index: int) -> str:
+    """The execution that a call inside the parent makes; the call's name holds its number, `index` counts within it."""
+    return _digest("child", parent_id, call, str(index))
 
 
 def event_record_id(environment: str, source: str, event_id: str) -> str:

@@ -47,6 +47,10 @@ losses_max = 3
 steps_per_execution_max = 100_000
 step_name_chars_max = 128
 """Also the names of waits, calls and channels."""
+token_chars_max = 1024
+"""Longest token of a wait: the name of the wait is part of it."""
+message_bytes_max = 128 * 1024
+"""Largest body of a message to an execution, and of what a token is completed with."""
 messages_unread_max = 1000
 """Messages to an execution that it has not received yet."""
 children_per_call_max = 1000

@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 
 from penstock.domain.durations import seconds
+from penstock.domain.errors import Rejected
 from penstock.domain.execution.retries import RetryPolicy
+from penstock.domain.limits import retries_max
 
 Duration = str | float | timedelta
 
@@ -61,3 +63,17 @@ def policy(retries: int, backoff: Backoff | None) -> RetryPolicy:
             delay = seconds(backoff.delay, "backoff.delay")
             shape = {"shape": "fixed", "initial": delay, "cap": delay, "jitter": float(backoff.jitter)}
     return RetryPolicy(retries=retries, **shape)
+
+
+STEP_RETRIES = 3
+"""Retries of a step that is given a backoff and no number."""
+STEP_BACKOFF = Retry(initial="1s", factor=2.0, cap="1m", jitter=0.5)
+
+
+def step_policy(retry: int | Backoff, backoff: Backoff | None, where: str) -> RetryPolicy:
+    """The policy of a step: a number of retries, a backoff, or both. Raises Rejected."""
+    if isinstance(retry, Retry | Linear | Fixed):
+        return policy(STEP_RETRIES, retry)
+    if isinstance(retry, bool) or not isinstance(retry, int) or not 0 <= retry <= retries_max:
+        raise Rejected("invalid_option", f"retry of {where} is 0 to {retries_max}, or a backoff, not {retry!r:.80}.")
+    return policy(retry, backoff or STEP_BACKOFF)

@@ -62,6 +62,14 @@ class Function(Generic[P, R]):
         """
         return Bound(self, call_options(options))
 
+    def call_target(self) -> tuple[str, CallOptions, Callable[..., Any]]:
+        """Name, options and what reads results: what `ctx.call` needs to know."""
+        return self.spec.name, CallOptions(), self.function
+
+    def check_arguments(self, args: bytes, kwargs: bytes) -> None:
+        """Raises Rejected `invalid_arguments` when it does not take them."""
+        self.parameters.bind(args, kwargs)
+
     def enqueue(self, *args: Any, **kwargs: Any) -> Execution:
         """Make an execution of it. Await this, except in a plain `def` function that a worker process runs."""
         return enqueue(self.spec.name, args, kwargs, CallOptions(), self.parameters)
@@ -73,6 +81,14 @@ class Bound:
     def __init__(self, function: Function[Any, Any], options: CallOptions) -> None:
         self._function = function
         self._options = options
+
+    def call_target(self) -> tuple[str, CallOptions, Callable[..., Any]]:
+        """As `Function.call_target`, with these options."""
+        return self._function.spec.name, self._options, self._function.function
+
+    def check_arguments(self, args: bytes, kwargs: bytes) -> None:
+        """As `Function.check_arguments`."""
+        self._function.check_arguments(args, kwargs)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> Execution:
         """Make an execution with these options. Await this as `Function.enqueue`."""
@@ -100,7 +116,7 @@ class App:
 
     def function(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when,
-        and what controls its flow: concurrency_key, fifo, at_limit, limits, throttle, rate_limit, round_robin.
+        pause_on_failure, and what controls its flow: concurrency_key, fifo, at_limit, limits, throttle, rate_limit, round_robin.
 
         Raises Rejected `invalid_option` or `invalid_name` at once: a mistake is seen when the module is imported.
         """
@@ -208,5 +224,6 @@ class App:
             parameters=parameters.schema,
             positional=parameters.positional,
             flow=flow_options(options),
+            pause_on_failure=bool(options.get("pause_on_failure")),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
         )

@@ -14,8 +14,11 @@ from penstock.domain.function.options import CallOptions
 from penstock.functions.backoff import Fixed, Linear, Retry
 from penstock.functions.flow import FLOW_OPTIONS, FLOW_TYPES
 
-FUNCTION_OPTIONS = ("name", "retries", "backoff", "timeout", "concurrency", "memory", "on", "when", *FLOW_OPTIONS)
-APP_OPTIONS = ("retries", "backoff", "timeout", "concurrency", "memory")
+FUNCTION_OPTIONS = (
+    *("name", "retries", "backoff", "timeout", "concurrency", "memory", "on", "when", "pause_on_failure"),
+    *FLOW_OPTIONS,
+)
+APP_OPTIONS = ("retries", "backoff", "timeout", "concurrency", "memory", "pause_on_failure")
 CALL_OPTIONS = CallOptions.__struct_fields__
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)")
@@ -50,6 +53,7 @@ def check_types(options: Mapping[str, Any], where: str) -> None:
         "concurrency": (int,),
         "on": (str, list, tuple),
         "when": (str,),
+        "pause_on_failure": (bool,),
         **FLOW_TYPES,
     }
     for name, types in expected.items():

@@ -139,6 +139,7 @@ def _runner(names: Names) -> list[str]:
         names.system_subject("schedules_declared", "*"),
         f"$JS.ACK.{names.executions}.>",
         *names.log_subjects(),
+        *_look_up(names.events),
         *_timers(names),
         *_registry(names),
         names.registry_subject("*"),

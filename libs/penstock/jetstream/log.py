@@ -52,10 +52,11 @@ class JetStreamLog:
                 verdicts.append(refusal)
         return verdicts
 
-    async def read(self, execution_id: str, function: str) -> list[Recorded]:
-        """All facts of one execution in order; empty if there are none."""
+    async def read(self, execution_id: str, function: str, after: int = 0) -> list[Recorded]:
+        """The facts of one execution in order, those beyond a sequence only; empty if there are none."""
         subjects = self.names.fact_subjects(execution_id, function)
-        parts = await asyncio.gather(*(self.reader.subject(self.names.executions, each) for each in subjects))
+        reads = (self.reader.subject(self.names.executions, each, start=after + 1) for each in subjects)
+        parts = await asyncio.gather(*reads)
         found = sorted((message for part in parts for message in part), key=lambda message: message.sequence)
         recorded: list[Recorded] = []
         for message in found:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -62,6 +63,18 @@ class DirectReader:
         """The message with this sequence."""
         request = await self._ask(stream, {"seq": sequence})
         return request.messages[0] if request.messages else None
+
+    async def position_at(self, stream: str, subject: str, at: int) -> int:
+        """The sequence before the first message on a filter that was stored at `at` or later (microseconds).
+
+        When nothing has been stored since, that is the last sequence on the filter; 0 when there is none.
+        """
+        since = datetime.fromtimestamp(at / 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+        request = await self._ask(stream, {"start_time": since, "next_by_subj": subject, "batch": 1})
+        if request.messages:
+            return request.messages[0].sequence - 1
+        last = await self.last(stream, subject)
+        return last.sequence if last is not None else 0
 
     async def _ask(self, stream: str, body: dict[str, object]) -> _Request:
         if not self._inbox:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -38,6 +39,8 @@ class Runtime:
     log: JetStreamLog
     registry: FunctionRegistry
     feed: Feed
+    signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Signs tokens: the same in all services of an environment."""
     clock: Callable[[], int] = system_clock
     dice: Callable[[], float] = random.random
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

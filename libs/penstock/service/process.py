@@ -19,7 +19,7 @@ from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.service.access import open_connection, read_passwords
 from penstock.service.http import HttpApp
-from penstock.service.keys import find_key
+from penstock.service.keys import ensure_signing_key, find_key
 from penstock.service.lifecycle import Runtime, Service, opened
 from penstock.service.serve import serve as serve_http
 from penstock.service.settings import Settings
@@ -134,7 +134,7 @@ async def _runtime(stack: AsyncExitStack, settings: Settings, services: Sequence
     registry = await _registry(stack, connections, names, log)
     feed = Feed(log)
     stack.push_async_callback(feed.close)
-    runtime = Runtime(settings, names, connections, log, registry, feed)
+    runtime = Runtime(settings, names, connections, log, registry, feed, signing_key=ensure_signing_key(settings))
     for name, connection in connections.items():
         runtime.checks[f"nats.{name}"] = lambda connection=connection: connection.problem  # type: ignore[misc]
     stack.push_async_callback(runtime.finish)

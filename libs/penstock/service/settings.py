@@ -11,6 +11,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.ids import ENVIRONMENT_NAME
 
 PREFIX = "PENSTOCK_"
+SIGNING_KEY_CHARS_MIN = 32
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - names what a client cannot connect to
 
 
@@ -30,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_credentials: Annotated[str, "Path of a .creds file for an external NATS; empty: as in the URL."] = ""
     database_url: Annotated[str, "SQLAlchemy URL of the view; empty: SQLite in the data directory."] = ""
     api_key: Annotated[str, "Admin API key; empty: made at the first start and kept in the data directory."] = ""
+    signing_key: Annotated[str, "Key that signs tokens of waits; empty: made and kept in the data directory."] = ""
     app: Annotated[str, "Module and attribute of the app that the runner serves, such as shop:app."] = ""
     sync_processes: Annotated[int, "Worker processes for plain `def` functions."] = 4
     async_processes: Annotated[int, "Worker processes shared by `async def` functions."] = 1
@@ -40,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[str, "Where clients find the HTTP port; unset: on this machine, at the port above."] = (
         "http://127.0.0.1:8700"
     )
+    public_url: Annotated[
+        str, "Where the outside reaches the HTTP port, for addresses in tokens; unset: the URL above."
+    ] = "http://127.0.0.1:8700"
     worker_env: Annotated[str, "Names of environment variables that user code may see, comma-separated."] = ""
 
     @property
@@ -47,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.data_dir).expanduser().resolve()
 
 
-SECRET = frozenset({"api_key", "nats_url", "database_url"})
+SECRET = frozenset({"api_key", "nats_url", "database_url", "signing_key"})
 """Settings whose value is never printed."""
 
 
@@ -68,12 +73,16 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
     values.update({name: value for name, value in overrides.items() if value is not None})
     if "url" not in values:
         values["url"] = _local_url(values)
+    if "public_url" not in values:
+        values["public_url"] = values["url"]
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise _misfit(str(error), values) from None
     if not ENVIRONMENT_NAME.fullmatch(settings.env):
         raise Rejected("invalid_option", f"PENSTOCK_ENV must be a-z, 0-9 and '-' (1 to 32), not {settings.env!r}.")
+    if settings.signing_key and len(settings.signing_key) < SIGNING_KEY_CHARS_MIN:
+        raise Rejected("invalid_option", f"PENSTOCK_SIGNING_KEY must have {SIGNING_KEY_CHARS_MIN} or more characters.")
     for name in ("http_port", "nats_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise Rejected("invalid_option", f"PENSTOCK_{name.upper()} must be a port (0 to 65535).")

@@ -1,33 +1,46 @@
 """One activation that this runner works on: its state as far as known, and its appends one after the other."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
 
 from penstock.domain.execution.commands import AnyCommand
 from penstock.domain.execution.facts import AnyFact, Enqueued
 from penstock.domain.execution.state import Execution
 from penstock.domain.function.options import FunctionSpec
+from penstock.functions.actions import ReportProgress
 from penstock.handle import handle
 from penstock.ports import Clock, Dice, ExecutionLog, Item, Unavailable
 from penstock_runner.workers.assignment import Assignment
 
+logger = structlog.get_logger("penstock")
+T = TypeVar("T")
+
 RETRY_SECONDS = 0.5
+
+
+async def until_answered(act: Callable[[], Awaitable[T]]) -> T:
+    """What `act` answers, tried again while the log is away: that is no fault of user code, and must not fail it.
+
+    The attempt's time-out still holds. `act` may be carried out twice, so it has to mean the same thing each time.
+    """
+    while True:
+        try:
+            return await act()
+        except Unavailable as error:
+            logger.warning("request_waits", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 class Activity:
     """`state` and `first` are there from the moment it is started; `assignment` while user code runs."""
 
     __slots__ = (
-        "_writing",
-        "activation",
-        "assignment",
-        "checked",
-        "first",
-        "item",
-        "spec",
-        "state",
-        "task",
-        "touched",
+        *("_numbers", "_writing", "activation", "assignment", "awaited", "background", "checked", "ended", "first"),
+        *("item", "progress", "progress_due", "spec", "state", "task", "touched", "woken_at"),
     )
 
     def __init__(self, item: Item, spec: FunctionSpec, now: float) -> None:
@@ -42,7 +55,21 @@ class Activity:
         self.state: Execution
         self.assignment: Assignment | None = None
         self.task: asyncio.Task[None] | None = None
+        self.awaited: set[str] = set()
+        """Operations that the code waits for and has not been told about."""
+        self.woken_at = 0
+        """When this activation was started (microseconds): events since then count for its waits."""
+        self.progress: ReportProgress | None = None
+        """Reported, and not stored yet."""
+        self.progress_due = 0.0
+        self.background: set[asyncio.Task[None]] = set()
+        self.ended = asyncio.Event()
+        self._numbers = itertools.count(1)
         self._writing: asyncio.Future[None] | None = None
+
+    def next_number(self) -> int:
+        """A number that this activity has not used."""
+        return next(self._numbers)
 
     async def carry_out(self, log: ExecutionLog, command: AnyCommand, clock: Clock, dice: Dice) -> Sequence[AnyFact]:
         """Append what follows from the command, over the state known, and answer with the facts.

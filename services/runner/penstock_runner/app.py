@@ -23,6 +23,8 @@ from penstock.ports import Unavailable
 from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service
 from penstock_runner.announce import announce, announce_schedules
+from penstock_runner.children import Children
+from penstock_runner.durable import Durable
 from penstock_runner.execute import Executor
 from penstock_runner.heartbeat import Heartbeat
 from penstock_runner.lines import LineShipper
@@ -52,13 +54,16 @@ class Runner:
         )
         self._shipper = LineShipper(Publisher(connection), names)
         self._gate = Gate(names, runtime.log, runtime.registry)
-        requests = Requests(
-            names.environment, runtime.log, runtime.registry, timers, payloads, self._gate, runtime.clock,
-            runtime.dice,
+        log, clock, dice = runtime.log, runtime.clock, runtime.dice
+        children = Children(
+            names.environment, log, runtime.registry, timers, payloads, self._gate, clock, dice
         )  # fmt: skip
+        durable = Durable(
+            log, timers, payloads, children, runtime.signing_key, settings.public_url, clock, dice
+        )  # fmt: skip
+        requests = Requests(log, timers, payloads, children, durable, clock, dice)
         self._executor = Executor(
-            self.id, runtime.log, timers, self._leases, payloads, self._pool, self._shipper, requests, runtime.clock,
-            runtime.dice,
+            self.id, log, timers, self._leases, payloads, self._pool, self._shipper, requests, durable, clock, dice,
         )  # fmt: skip
         self._hints = HintInbox(connection, names, self._executor.look_again)
         self._works: list[FunctionWork] = []

@@ -14,19 +14,23 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import LoseAttempt, Start
 from penstock.domain.execution.evolve import evolve
 from penstock.domain.execution.facts import AnyFact, Enqueued, OptionalRaw, RetryScheduled, Started
+from penstock.domain.execution.inherit import read_inherited, with_inherited
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.limits import payload_inline_bytes_max
+from penstock.functions.actions import Outcome
 from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
 from penstock.ports import Clock, Dice, ExecutionLog, Item, Leases, Timers, Unavailable
 from penstock.wire.codec import decode_fact
 from penstock.wire.names import START_WAIT
 from penstock.wire.topology import LEASE_SECONDS
-from penstock_runner.activity import Activity
+from penstock_runner.activity import Activity, until_answered
+from penstock_runner.durable import Durable
 from penstock_runner.lines import Capture, LineShipper
-from penstock_runner.outcome import CLOSED, command_of
-from penstock_runner.requests import Requests, until_answered
+from penstock_runner.outcome import CLOSED, SUSPENDED, command_of
+from penstock_runner.outcomes import outcomes_of
+from penstock_runner.requests import Requests
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
 from penstock_runner.workers.pool import Pool
@@ -37,6 +41,8 @@ DOUBT_SECONDS = LEASE_SECONDS - 2.0
 """Without proof of life for so long, others may have taken our attempts over (the rest is room for being late)."""
 OWNED_RETRY_SECONDS = 5.0
 """How long an item is put aside whose activation another living runner has."""
+LEAVE_SECONDS = 3.0
+"""How long the next activation of an execution waits for the one before to leave its worker process."""
 _numbers = itertools.count(1)
 
 
@@ -61,6 +67,7 @@ class Executor:
         pool: Pool,
         shipper: LineShipper,
         requests: Requests,
+        durable: Durable,
         clock: Clock,
         dice: Dice,
     ) -> None:
@@ -74,6 +81,7 @@ class Executor:
         self._pool = pool
         self._shipper = shipper
         self._requests = requests
+        self._durable = durable
         self._clock = clock
         self._dice = dice
         self._loop = asyncio.get_running_loop()
@@ -114,16 +122,21 @@ class Executor:
         activity = self.active.get(execution_id)
         if activity is None or activity.assignment is None:
             return
-        state = fold_recorded(await self._log.read(execution_id, activity.item.function))
-        if state is None or self.active.get(execution_id) is not activity:
+        before = activity.state
+        newer = await self._log.read(execution_id, activity.item.function, after=before.sequence)
+        if not newer or self.active.get(execution_id) is not activity:
             return
+        state = fold_recorded(newer, before)
+        assert state is not None
         activity.learn(state)
         self._obey(activity, state)
+        await self._durable.deliver(activity)
 
     async def _confirm(self, activity: Activity) -> None:
         """Before user code goes on: stop it if its attempt was taken over while nobody heard from us."""
         if self.is_in_doubt:
             await until_answered(lambda: self.look_again(activity.item.execution_id))
+        await self._durable.deliver(activity)
         self._obey(activity, activity.state)
 
     def _obey(self, activity: Activity, state: Execution) -> None:
@@ -131,19 +144,30 @@ class Executor:
         assignment = activity.assignment
         if assignment is None:
             return
-        if state.activation != activity.activation or state.owner != self.runner:
+        if state.suspended and state.n == activity.state.n:
+            self._pool.stop(assignment, Killed(SUSPENDED))
+        elif state.activation != activity.activation or state.owner != self.runner:
             self._pool.stop(assignment, Killed(CLOSED), force=not activity.spec.is_async)
-        elif state.state is State.CANCELLING and (assignment.verdict is None or state.cancel_forced):
+        elif (
+            state.compensating is None
+            and state.state is State.CANCELLING
+            and (assignment.verdict is None or state.cancel_forced)
+        ):
             self._pool.stop(assignment, Killed("cancelled"), force=state.cancel_forced)
 
     async def _process(self, item: Item, spec: FunctionSpec) -> None:
         present = self.active.get(item.execution_id)
         if present is not None:
-            if present.item.sequence != item.sequence:
-                # A newer activation: somebody took us for lost. Ours is over; this one waits until it has gone.
-                await self.look_again(item.execution_id)
+            if present.item.sequence == item.sequence:
+                return
+            # A newer activation: ours is over, since it was suspended or taken for lost. This one waits until it
+            # has gone.
+            await self.look_again(item.execution_id)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(present.ended.wait(), LEAVE_SECONDS)
+            if item.execution_id in self.active:
                 await item.give_back(1.0)
-            return
+                return
         activity = Activity(item, spec, self._loop.time())
         activity.task = asyncio.current_task()
         self.active[item.execution_id] = activity
@@ -160,6 +184,7 @@ class Executor:
             await item.give_back(OWNED_RETRY_SECONDS)
         finally:
             del self.active[item.execution_id]
+            activity.ended.set()
 
     async def _carry_through(self, activity: Activity) -> None:
         slots = self._pool.slots(activity.spec)
@@ -209,6 +234,7 @@ class Executor:
             await self._refused(activity, refusal)
             return False
         activity.state = handled.state
+        activity.woken_at = handled.state.updated_at
         if handled.facts and not isinstance(handled.facts[0], Started):
             await item.ack()
             return False
@@ -235,7 +261,7 @@ class Executor:
         state, spec, number = activity.state, activity.spec, next(_numbers)
         try:
             given = await self._given(activity.first)
-            steps = await self._steps(state)
+            outcomes = await self._outcomes(state)
         except (PayloadMissing, PayloadDamaged) as error:
             return Raised(number, "internal", type(error).__name__, str(error), "", terminal=True)
         run = Run(
@@ -250,7 +276,9 @@ class Executor:
             metadata=state.metadata,
             parent_id=state.parent_id,
             root_id=state.root_id,
-            steps=steps,
+            outcomes=outcomes,
+            started_at=state.started_at or state.updated_at,
+            compensating=state.compensating is not None,
         )
         capture = Capture(self._shipper, state.id, state.attempt)
         assignment = Assignment(
@@ -269,13 +297,13 @@ class Executor:
             return _Given(first.args, first.kwargs, first.event)
         return msgspec.json.decode(await self._payloads.get(first.arguments_ref), type=_Given)
 
-    async def _steps(self, state: Execution) -> dict[str, bytes]:
-        if not state.steps:
+    async def _outcomes(self, state: Execution) -> dict[str, Outcome]:
+        """What earlier attempts, or the execution that this one restarts, left behind."""
+        if not state.ops and state.inherited_ref is None:
             return {}
-        return {
-            name: bytes(result) if ref is None else await self._payloads.get(ref)
-            for name, (result, ref) in state.steps.items()
-        }
+        if state.inherited_ref is not None:
+            state = with_inherited(state, read_inherited(await self._payloads.get(state.inherited_ref)))
+        return await outcomes_of(state, state.ops, self._payloads)
 
     # Record.
     async def _record(self, activity: Activity, ending: Ending) -> None:
@@ -284,7 +312,12 @@ class Executor:
         if isinstance(ending, Returned) and (ending.path or len(ending.result) > payload_inline_bytes_max):
             ref = f"{activity.state.id}-result-{activity.state.attempt}"
             await self._store(ref, ending)
-        command = command_of(ending, activity.activation, activity.spec.policy, ref)
+        await self._durable.flush_progress(activity)
+        if isinstance(ending, Killed) and ending.code == SUSPENDED:
+            return
+        command = command_of(
+            ending, activity.activation, activity.spec.policy, ref, pause=activity.spec.pause_on_failure
+        )
         facts: Sequence[AnyFact] = ()
         try:
             if command is None:

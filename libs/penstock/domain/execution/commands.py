@@ -60,7 +60,10 @@ class FailStep(Command, frozen=True, kw_only=True):
 
 
 class OpenWaits(Command, frozen=True, kw_only=True):
-    """The function waits for these. With `suspends` it is blocked on `blocked` and nothing else of it is under way."""
+    """The function waits for these.
+
+    With `suspends` it is blocked on `blocked` (empty: on all of these) and nothing else of it is under way.
+    """
 
     activation: int
     waits: list[Wait]

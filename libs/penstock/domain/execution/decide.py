@@ -106,7 +106,7 @@ def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.An
     retries = command.policy.retries if state.retries is None else state.retries
     k = state.failures + 1
     if command.terminal or k > retries:
-        if command.pause and command.error.code != "diverged" and state.compensating is None:
+        if command.pause and state.compensating is None:
             return [f.Paused(n=n, at=now, attempt=attempt, error=command.error)]
         return final(state, f.Failed(n=n, at=now, attempt=attempt, error=command.error))
     retry_at = retry_time(command.policy, k, command.retry_after, now, dice)

@@ -92,7 +92,10 @@ def open_waits(state: Execution, command: c.OpenWaits, now: int) -> Facts:
             opened.append(wait)
     opened = [wait for wait in opened if wait.group not in decided]
     known = {*state.waits, *(wait.key for wait in opened)}
-    suspends = command.suspends and state.state is State.RUNNING and all(key in known for key in command.blocked)
+    # What is being cancelled does not wait; undoing steps may, whatever it ends in.
+    may_suspend = state.state is State.RUNNING or state.compensating is not None
+    blocked = command.blocked or [wait.key for wait in command.waits]
+    suspends = command.suspends and may_suspend and bool(blocked) and all(key in known for key in blocked)
     times = [wait.until for wait in (*state.waits.values(), *opened) if wait.until is not None]
     wakes_at = min(times, default=None)
     if opened:

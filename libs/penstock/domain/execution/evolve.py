@@ -19,7 +19,8 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
     n, at = fact.n, fact.at
     if isinstance(fact, DURABLE):
         return evolve_durable(replace(state, n=n, sequence=sequence, updated_at=at), fact)
-    cancelling = state.state is State.CANCELLING
+    undoing = state.compensating
+    cancelling = state.state is State.CANCELLING or (undoing is not None and undoing.outcome == "cancelled")
     match fact:
         case f.Started():
             return replace(
@@ -94,6 +95,7 @@ def _created(execution_id: str, fact: f.Enqueued, sequence: int) -> Execution:
         timeout=fact.timeout, metadata=fact.metadata, trace_id=fact.trace_id, parent_span=fact.parent_span,
         links=fact.links, event_id=fact.event_id, parent_id=fact.parent_id, root_id=fact.root_id,
         rerun_of=fact.rerun_of, content_hash=fact.content_hash, inherited_ref=fact.inherited_ref,
+        restarted_from=fact.restarted_from,
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def evolve_durable(state: Execution, fact: AnyDurableFact) -> Execution:
             return replace(
                 state, state=State.CANCELLING if fact.outcome == "cancelled" else State.QUEUED, activation=0, owner="",
                 error=fact.error, compensating=fact, resuming=True, suspended=False, paused=False, waits={}, failures=0,
-                scheduled_at=None,
+                losses=0, scheduled_at=None,
             )  # fmt: skip
         case _:
             assert_never(fact)
@@ -111,10 +111,14 @@ def _suspended(state: Execution) -> Execution:
 def _woken(state: Execution, fact: f.Woken) -> Execution:
     wait = state.waits.get(fact.wait)
     op = Op(
-        kind=wait.wait if wait is not None else "wait", n=fact.n, at=fact.at, done=True, outcome=fact.outcome,
+        kind="wait", n=fact.n, at=fact.at, done=True, outcome=fact.outcome,
         position=wait.position if wait is not None else fact.position, result=fact.result,
         result_ref=fact.result_ref, error=fact.error, source=fact.source,
     )  # fmt: skip
+    before = state.ops.get(fact.wait)
+    if before is not None and before.kind == "call":
+        # Its children may end after the time-out; what the call came to stays as it is.
+        op = replace(op, kind="call", children=before.children)
     mailbox, messages = state.mailbox, state.messages
     if fact.outcome == "message":
         messages = messages.set(fact.source, fact.n)
@@ -166,7 +170,7 @@ def _child_completed(state: Execution, fact: f.ChildCompleted) -> Execution:
     )  # fmt: skip
     state = replace(state, children=state.children.set(fact.child, ended))
     op = state.ops[fact.call]
-    if all(state.children[child].state for child in op.children):
+    if not op.done and all(state.children[child].state for child in op.children):
         op = replace(op, done=True, outcome="children", n=fact.n, at=fact.at)
         state = close_wait(replace(state, ops=state.ops.set(fact.call, op)), fact.call)
     return _awake(state, fact)

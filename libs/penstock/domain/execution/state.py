@@ -129,6 +129,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ids of all messages ever received: each counts once."""
     progress: Progressed | None = None
     inherited_ref: str | None = None
+    restarted_from: str | None = None
 
     def without_operations(self) -> "Execution":
         """As much as readers need that run no code: what the user sees of its state, of bounded size."""

@@ -45,6 +45,8 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     positional: list[str] = []
     description: str = ""
     flow: FlowOptions = NO_FLOW
+    pause_on_failure: bool = False
+    """Instead of failing it waits until somebody has mended what made it fail."""
 
     @property
     def is_gated(self) -> bool:

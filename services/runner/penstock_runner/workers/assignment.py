@@ -5,26 +5,28 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from penstock.functions.actions import Outcome
 from penstock_runner.lines import Capture
-from penstock_runner.workers.messages import Answer, Ask, Enqueue, Raised, Returned, Run, StepDone
+from penstock_runner.workers.messages import Answer, Ask, Compensated, Do, Message, Outcomes, Raised, Returned, Run
 
 
 class Killed(msgspec.Struct, frozen=True):
-    """The process ended with the attempt in it. `code`: crashed, timed_out, out_of_memory, cancelled or drained."""
+    """The process ended with the attempt in it. `code`: crashed, timed_out, out_of_memory, cancelled, drained,
+    closed or suspended."""
 
     code: str
     message: str = ""
 
 
-Ending = Returned | Raised | Killed
-Request = StepDone | Enqueue | Ask
+Ending = Returned | Raised | Compensated | Killed
+Request = Do | Ask
 Respond = Callable[[Request], Awaitable[Answer]]
 
 
 class Assignment:
     """An attempt under way. `ending` is set once; `verdict` is why we stopped it, if we did."""
 
-    __slots__ = ("capture", "ending", "respond", "run", "timer", "verdict")
+    __slots__ = ("capture", "ending", "respond", "run", "send", "timer", "verdict")
 
     def __init__(self, run: Run, capture: Capture, respond: Respond, ending: "asyncio.Future[Ending]") -> None:
         self.run = run
@@ -33,6 +35,13 @@ class Assignment:
         self.ending = ending
         self.verdict: Killed | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.send: Callable[[Message], None] | None = None
+        """To the process that it runs in."""
+
+    def tell(self, outcomes: dict[str, Outcome]) -> None:
+        """Operations that the code waits for are over."""
+        if self.send is not None:
+            self.send(Outcomes(self.run.number, outcomes))
 
     def end(self, ending: Ending) -> None:
         """Settle it; what comes later is ignored."""

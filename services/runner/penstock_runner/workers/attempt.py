@@ -3,12 +3,8 @@
 import os
 import sys
 import tempfile
-import time
-import typing
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -20,13 +16,20 @@ from penstock.functions.context import AttemptPort, Context
 from penstock.functions.define import App, Function
 from penstock.functions.errors import ResultNotSerialisable
 from penstock.functions.event import decode_event
+from penstock.functions.failures import failure_of
+from penstock.functions.history import History
 from penstock.functions.values import to_json
-from penstock_runner.workers.messages import RESULT_INLINE_BYTES, Answer, Returned, Run
+from penstock_runner.workers.messages import RESULT_INLINE_BYTES, Answer, Raised, Returned, Run
 
 Call = tuple[Callable[..., Any], list[Any], dict[str, Any]]
 
 
-def prepare(app: App, run: Run, port: AttemptPort) -> Call:
+def history_of(run: Run) -> History:
+    """What earlier attempts left behind."""
+    return History(run.execution_id, run.outcomes, run.started_at)
+
+
+def prepare(app: App, run: Run, port: AttemptPort, history: History) -> Call:
     """The function and its arguments, checked. Raises Rejected `invalid_arguments`."""
     declared = app.functions[run.function]
     rest, values = declared.parameters.bind(run.args, run.kwargs)
@@ -43,6 +46,7 @@ def prepare(app: App, run: Run, port: AttemptPort) -> Call:
         parent_id=run.parent_id,
         root_id=run.root_id,
         trace_id=run.trace_id,
+        history=history,
     )
     event = decode_event(run.event) if run.event is not None else None
     args, kwargs = parameters.fill(rest, values, context, event)
@@ -64,6 +68,12 @@ def returned(run: Run, value: Any, scratch: str) -> Returned:
     return Returned(run.number, path=path)
 
 
+def raised(number: int, error: BaseException, *, limited: bool) -> Raised:
+    """The message about a failed attempt; `limited` says that this process has a memory limit."""
+    failure = failure_of(error, limited=limited)
+    return Raised(number, *failure)
+
+
 def enter_span(run: Run) -> None:
     """Make the attempt's span current for OpenTelemetry, if user code loaded it; its own spans then nest below."""
     if "opentelemetry" not in sys.modules:
@@ -79,51 +89,9 @@ def enter_span(run: Run) -> None:
     context.attach(trace.set_span_in_context(trace.NonRecordingSpan(span)))
 
 
-_hints: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-
-
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """The callable itself, for a function of the app."""
     return function.function if isinstance(function, Function) else function
-
-
-def step_value(function: Callable[..., Any], data: bytes) -> Any:
-    """A step's result as its function's return hint says, the same on the first attempt and on later ones."""
-    value = msgspec.json.decode(data)
-    if value is None or type(value) in (str, bool):
-        hint = _return_hint(function)
-        if hint is Any or hint is type(value):
-            return value
-    else:
-        hint = _return_hint(function)
-    if hint is Any:
-        return value
-    try:
-        return msgspec.convert(value, hint, dec_hook=_model)
-    except (msgspec.ValidationError, NotImplementedError, TypeError):
-        # The hint promises something else than what the function returned; JSON types it is then, every time.
-        return value
-
-
-def _return_hint(function: Callable[..., Any]) -> Any:
-    with suppress(TypeError):
-        known = _hints.get(function)
-        if known is not None:
-            return known
-    try:
-        hint = typing.get_type_hints(function).get("return", Any)
-    except (TypeError, NameError, AttributeError):
-        hint = Any
-    hint = Any if hint is type(None) else hint
-    with suppress(TypeError):
-        _hints[function] = hint
-    return hint
-
-
-def _model(kind: type, value: Any) -> Any:
-    if hasattr(kind, "model_validate"):
-        return kind.model_validate(value)
-    raise NotImplementedError
 
 
 def opened(answer: Answer) -> Any:
@@ -138,7 +106,3 @@ def opened(answer: Answer) -> Any:
     if answer.code in ("invalid_name", "invalid_option", "invalid_arguments", "invalid_duration"):
         raise Rejected(answer.code, answer.detail)
     raise PenstockError(answer.code, answer.detail)
-
-
-def now() -> int:
-    return time.time_ns() // 1000

@@ -10,8 +10,8 @@ import sys
 
 from penstock.domain.errors import Rejected
 from penstock.functions.define import App
+from penstock_runner.workers.attempt import raised
 from penstock_runner.workers.confine import die_with, limit_memory, no_core_dumps
-from penstock_runner.workers.describe import raised
 from penstock_runner.workers.link import Link
 from penstock_runner.workers.messages import Hello, Setup
 

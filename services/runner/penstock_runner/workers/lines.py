@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from penstock.domain.limits import log_line_chars_max, log_lines_per_attempt_max
-from penstock_runner.workers.describe import clean
+from penstock.functions.failures import clean
 from penstock_runner.workers.link import Link
 from penstock_runner.workers.messages import Line, Lines
 

@@ -11,6 +11,7 @@ import msgspec
 
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.schedule.spec import ScheduleSpec
+from penstock.functions.actions import AnyAction, Outcome
 
 RESULT_INLINE_BYTES = 1024 * 1024
 """Larger results go through a file in the scratch directory, not through the socket in one piece."""
@@ -32,7 +33,11 @@ class Setup(Message, frozen=True, tag="setup"):
 
 
 class Run(Message, frozen=True, tag="run"):
-    """One attempt. `steps` holds the stored results of earlier attempts."""
+    """One attempt, or the continuation of one. `outcomes` holds what is known of its operations by key.
+
+    `started_at` is when the execution first started (microseconds). With `compensating` the function is replayed only
+    to learn how its steps are undone; the attempt ends with `Compensated`.
+    """
 
     number: int
     execution_id: str
@@ -45,7 +50,16 @@ class Run(Message, frozen=True, tag="run"):
     metadata: dict[str, str] = {}
     parent_id: str | None = None
     root_id: str | None = None
-    steps: dict[str, bytes] = {}
+    outcomes: dict[str, Outcome] = {}
+    started_at: int = 0
+    compensating: bool = False
+
+
+class Outcomes(Message, frozen=True, tag="outcomes"):
+    """Operations of a running attempt that are over now: waits it has opened, calls it has made."""
+
+    number: int
+    outcomes: dict[str, Outcome]
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
@@ -55,7 +69,7 @@ class Cancel(Message, frozen=True, tag="cancel"):
 
 
 class Answer(Message, frozen=True, tag="answer"):
-    """To a step, a nested call or a question. `code` is empty when it went well."""
+    """To an action or a question. `code` is empty when it went well."""
 
     number: int
     call: int
@@ -94,25 +108,18 @@ class Raised(Message, frozen=True, tag="raised"):
     retry_after: float | None = None
 
 
-class StepDone(Message, frozen=True, tag="step"):
-    """Store the result of a step; the answer comes when it is durable."""
+class Compensated(Message, frozen=True, tag="compensated"):
+    """Everything that could be undone is undone."""
+
+    number: int
+
+
+class Do(Message, frozen=True, tag="do"):
+    """Do this for the attempt; the answer comes when it is durable."""
 
     number: int
     call: int
-    step: str
-    started_at: int
-    result: bytes
-
-
-class Enqueue(Message, frozen=True, tag="enqueue"):
-    """Make an execution whose parent is this one; the answer's body is its id. `options` is JSON of CallOptions."""
-
-    number: int
-    call: int
-    function: str
-    args: bytes
-    kwargs: bytes
-    options: bytes
+    action: AnyAction
 
 
 class Ask(Message, frozen=True, tag="ask"):
@@ -141,8 +148,8 @@ class Lines(Message, frozen=True, tag="lines"):
     lines: list[Line]
 
 
-FromRunner = Setup | Run | Cancel | Answer
-FromWorker = Hello | Returned | Raised | StepDone | Enqueue | Ask | Lines
+FromRunner = Setup | Run | Cancel | Answer | Outcomes
+FromWorker = Hello | Returned | Raised | Compensated | Do | Ask | Lines
 
 _head = struct.Struct("<I")
 _encoder = msgspec.msgpack.Encoder()

@@ -19,7 +19,8 @@ from penstock_runner.workers.assignment import Assignment, Killed, Request
 from penstock_runner.workers.messages import (
     Ask,
     Cancel,
-    Enqueue,
+    Compensated,
+    Do,
     Frames,
     FromWorker,
     Hello,
@@ -28,7 +29,6 @@ from penstock_runner.workers.messages import (
     Raised,
     Returned,
     Setup,
-    StepDone,
     frame,
 )
 from penstock_runner.workers.pipes import OutputPipe
@@ -159,6 +159,7 @@ class WorkerProcess(asyncio.Protocol):
         if timeout is not None:
             killed = Killed("timed_out", f"The attempt took longer than {timeout:g} seconds.")
             assignment.timer = self._loop.call_later(timeout, self.stop, assignment, killed, self.setup.mode == "sync")
+        assignment.send = self.send
         self.send(assignment.run)
 
     def stop(self, assignment: Assignment, verdict: Killed, force: bool = False) -> None:
@@ -213,9 +214,9 @@ class WorkerProcess(asyncio.Protocol):
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
-            case Returned() | Raised():
+            case Returned() | Raised() | Compensated():
                 self._on_ending(message)
-            case StepDone() | Enqueue() | Ask():
+            case Do() | Ask():
                 assignment = self.assignments.get(message.number)
                 if assignment is not None:
                     task = self._loop.create_task(self._respond(assignment, message))
@@ -229,7 +230,7 @@ class WorkerProcess(asyncio.Protocol):
                 if not self.hello.done():
                     self.hello.set_result(message)
 
-    def _on_ending(self, message: Returned | Raised) -> None:
+    def _on_ending(self, message: Returned | Raised | Compensated) -> None:
         assignment = self.assignments.pop(message.number, None)
         if assignment is None:
             return
@@ -237,7 +238,9 @@ class WorkerProcess(asyncio.Protocol):
             for pipe in self._pipes:
                 self._drain_for(pipe, assignment)
             assignment.capture.finish(time.time_ns() // 1000)
-        if assignment.verdict is not None and (isinstance(message, Raised) or assignment.verdict.code == "timed_out"):
+        if assignment.verdict is not None and (
+            isinstance(message, Raised) or assignment.verdict.code in ("timed_out", "suspended")
+        ):
             assignment.end(assignment.verdict)
         else:
             assignment.end(message)

@@ -5,23 +5,26 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from penstock.client.execution import Execution
 from penstock.domain.durations import seconds
+from penstock.domain.errors import Rejected
 from penstock.domain.function.options import CallOptions
-from penstock.functions.context import current_attempt
+from penstock.functions.actions import CallItem, MakeToken, OpenWaits, ReportProgress, WaitFor
+from penstock.functions.context import current_attempt, current_step
 from penstock.functions.define import App
-from penstock.functions.errors import Stopped
-from penstock.functions.values import to_json
-from penstock_runner.workers.attempt import enter_span, now, opened, plain, prepare, returned, step_value
-from penstock_runner.workers.describe import raised
+from penstock.functions.errors import CompensationPoint, StepTimedOut, Stopped
+from penstock.functions.history import History
+from penstock.functions.operations import Act, Called, Invoke, Operation, Pause, detach, undo
+from penstock_runner.workers.attempt import enter_span, history_of, opened, plain, prepare, raised, returned
 from penstock_runner.workers.lines import Writer, route_logging
 from penstock_runner.workers.link import Link
-from penstock_runner.workers.messages import Answer, Ask, Enqueue, Message, Run, StepDone
+from penstock_runner.workers.messages import Answer, Ask, Compensated, Do, Message, Outcomes, Run
 
 
 class SyncMode:
@@ -64,11 +67,17 @@ class SyncMode:
         token = current_attempt.set(attempt)
         message: Message
         try:
-            function, args, kwargs = prepare(app, run, attempt)
+            function, args, kwargs = prepare(app, run, attempt, attempt.history)
             enter_span(run)
-            with attempt.interruptible():
-                value = function(*args, **kwargs)
-            message = returned(run, value, self.scratch)
+            if run.compensating:
+                with attempt.interruptible():
+                    attempt.compensate(function, args, kwargs)
+                message = Compensated(run.number)
+            else:
+                with attempt.interruptible():
+                    value = function(*args, **kwargs)
+                attempt.history.check_end()
+                message = returned(run, value, self.scratch)
         except BaseException as error:
             message = raised(run.number, error, limited=self.limited)
         finally:
@@ -96,6 +105,8 @@ class SyncAttempt:
         self._next = 0
         self._stopping = False
         self._interruptible = False
+        self._undoing = False
+        self._history: History | None = None
         self.writer = Writer(mode.link, run.number)
 
     def interruptible(self) -> "_Interruptible":
@@ -107,32 +118,105 @@ class SyncAttempt:
         if self._interruptible:
             raise Stopped("The execution was cancelled.")
 
+    @property
+    def history(self) -> History:
+        if self._history is None:
+            self._history = history_of(self._run)
+        return self._history
+
+    @property
+    def by_main(self) -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    def compensate(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        """Replay the function as far as its history goes, to learn what undoes it; then undo."""
+        try:
+            function(*args, **kwargs)
+        except CompensationPoint:
+            pass
+        except Exception:  # noqa: S110 - it failed before; that is why it is undone
+            pass
+        self._undoing = True
+        self.perform(undo(self.history))
+
     def _call(self, kind: Callable[..., Message], **fields: Any) -> Any:
         with _Interruptible(self, False), self._lock:
             self._next += 1
             self._mode.link.send(kind(number=self._run.number, call=self._next, **fields))
             while True:
-                answer = self._mode.next()
-                if answer is None:
-                    raise Stopped("The runner is gone.")
-                if isinstance(answer, Answer) and answer.number == self._run.number and answer.call == self._next:
+                answer = self._receive()
+                if isinstance(answer, Answer) and answer.call == self._next:
                     break
         return opened(answer)
 
-    def step(self, key: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        function = plain(function)
-        stored = self._run.steps.get(key)
-        if stored is not None:
-            return step_value(function, stored)
-        started_at = now()
-        value = function(*args, **kwargs)
-        result = b"null" if value is None else to_json(value)
-        self._call(StepDone, step=key, started_at=started_at, result=result)
-        return step_value(function, result)
+    def _receive(self) -> Any:
+        """The next message to this attempt; outcomes are taken in on the way."""
+        while True:
+            message = self._mode.next()
+            if message is None:
+                raise Stopped("The runner is gone.")
+            if getattr(message, "number", None) != self._run.number:
+                continue
+            if isinstance(message, Outcomes):
+                self.history.outcomes.update(message.outcomes)
+            return message
+
+    # Operations.
+    def perform(self, operation: Operation) -> Any:
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            try:
+                action = operation.send(value) if error is None else operation.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            value = error = None
+            try:
+                if type(action) is not Act or type(action.action) is not MakeToken:
+                    self._end_of_history()
+                if type(action) is Invoke:
+                    value = self._invoke(action)
+                elif type(action) is Act:
+                    value = self._call(Do, action=action.action)
+                elif type(action) is Pause:
+                    self._pause(action.waits)
+            except BaseException as raised_here:
+                error = raised_here
+
+    def _end_of_history(self) -> None:
+        if self._run.compensating and not self._undoing:
+            raise CompensationPoint
+
+    def _invoke(self, action: Invoke) -> Any:
+        token = current_step.set(action.step)
+        try:
+            function = plain(action.function)
+            if action.timeout is None:
+                return function(*action.args, **action.kwargs)
+            with _alarm(action.step, action.timeout):
+                return function(*action.args, **action.kwargs)
+        finally:
+            current_step.reset(token)
+
+    def _pause(self, waits: Sequence[WaitFor]) -> None:
+        if not self.by_main:
+            raise Rejected("invalid_option", "Only the function's own thread can wait, not one that it started.")
+        keys = [wait.key for wait in waits]
+        self._call(Do, action=OpenWaits(list(waits), keys, suspends=True))
+        with _Interruptible(self, False), self._lock:
+            while not any(self.history.done(key) for key in keys):
+                self._receive()
+
+    def report(self, progress: ReportProgress) -> None:
+        if not self._run.compensating:
+            with _Interruptible(self, False), self._lock:
+                self._next += 1
+                self._mode.link.send(Do(self._run.number, self._next, progress))
 
     def enqueue(self, function: str, args: bytes, kwargs: bytes, options: CallOptions) -> Execution:
-        encoded = msgspec.json.encode(options)
-        return Execution(self._call(Enqueue, function=function, args=args, kwargs=kwargs, options=encoded), self)
+        called = Called(function, [CallItem(args, kwargs)], options, str, "leave")
+        place = self.history.place(function, "call", by_main=self.by_main)
+        return Execution(self.perform(detach(self.history, place, called))[0], self)
 
     # The questions of handles.
     def _ask(self, operation: str, execution_id: str, **body: Any) -> Any:
@@ -153,6 +237,24 @@ class SyncAttempt:
 
     def rerun(self, execution_id: str) -> Execution:
         return Execution(self._ask("rerun", execution_id), self)
+
+
+@contextmanager
+def _alarm(step: str, limit: float) -> Iterator[None]:
+    """Raise StepTimedOut in the main thread after `limit` seconds. Raises Rejected in any other thread."""
+    if threading.current_thread() is not threading.main_thread():
+        raise Rejected("invalid_option", "A step in a thread of its own can have no timeout; only the main thread can.")
+
+    def expired(*_: object) -> None:
+        raise StepTimedOut(f"Step {step} took longer than {limit:g} seconds.")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class _Interruptible:

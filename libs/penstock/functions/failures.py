@@ -2,22 +2,46 @@
 
 import traceback
 from types import TracebackType
+from typing import NamedTuple
 
 from penstock.domain.errors import Rejected
 from penstock.domain.limits import error_message_chars_max, error_stack_chars_max
-from penstock.functions.errors import ResultNotSerialisable, RetryAfter, Terminal
-from penstock_runner.workers.messages import Raised
+from penstock.functions.errors import (
+    Diverged,
+    ResultNotSerialisable,
+    RetryAfter,
+    StepInterrupted,
+    StepTimedOut,
+    Terminal,
+)
 
 _FRAMES_MAX = 40
 _OURS = ("/penstock_runner/workers/", "/penstock/functions/")
 
 
-def raised(number: int, error: BaseException, *, limited: bool) -> Raised:
-    """The message about a failed attempt; `limited` says that this process has a memory limit."""
+class Failure(NamedTuple):
+    """An error code of the catalogue, the exception as text, and what it says about retries."""
+
+    code: str
+    type: str
+    message: str
+    stack: str
+    terminal: bool = False
+    retry_after: float | None = None
+
+
+def failure_of(error: BaseException, *, limited: bool = False) -> Failure:
+    """What an exception of user code means; `limited` says that its process has a memory limit."""
     code, terminal, retry_after = "user_error", False, None
     match error:
         case ResultNotSerialisable():
             code, terminal = "result_not_serialisable", True
+        case Diverged():
+            code, terminal = "diverged", True
+        case StepInterrupted():
+            code, terminal = "step_interrupted", True
+        case StepTimedOut():
+            code = "timed_out"
         case Terminal():
             terminal = True
         case RetryAfter():
@@ -26,15 +50,8 @@ def raised(number: int, error: BaseException, *, limited: bool) -> Raised:
             code, terminal = "out_of_memory", True
         case Rejected() if error.code == "invalid_arguments":
             code, terminal = error.code, True
-    return Raised(
-        number=number,
-        code=code,
-        type=clean(type(error).__qualname__, 256),
-        message=message_of(error),
-        stack=stack_of(error),
-        terminal=terminal,
-        retry_after=retry_after,
-    )
+    name = clean(type(error).__qualname__, 256)
+    return Failure(code, name, message_of(error), stack_of(error), terminal, retry_after)
 
 
 def clean(text: str, limit: int) -> str:

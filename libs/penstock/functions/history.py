@@ -1,0 +1,86 @@
+"""What earlier attempts of an execution left behind, and the check that the code still does what it did then."""
+
+import random
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from penstock.domain.errors import Rejected
+from penstock.domain.limits import step_name_chars_max
+from penstock.functions.actions import Outcome
+from penstock.functions.errors import Diverged
+
+RESERVED = "#~"
+"""Characters that keys of operations use themselves."""
+
+
+class Place(NamedTuple):
+    """The key of an operation, and its number among those called by the function's own task (0: by another task)."""
+
+    key: str
+    position: int
+
+
+class History:
+    """The operations of one attempt: those known already, and the names that this attempt has used so far."""
+
+    def __init__(self, execution_id: str, outcomes: dict[str, Outcome], started_at: int) -> None:
+        self.execution_id = execution_id
+        self.outcomes = outcomes
+        self.now = started_at
+        """The deterministic clock (microseconds): when the newest operation ended that the code has seen."""
+        self.undos: dict[str, tuple[Callable[..., Any], Any]] = {}
+        """Step -> what undoes it, and the step's result."""
+        self._names: dict[str, int] = {}
+        self._position = 0
+        self._recorded = {one.position: key for key, one in outcomes.items() if one.position}
+
+    @cached_property
+    def random(self) -> random.Random:
+        """Chance that is the same on every replay."""
+        return random.Random(self.execution_id)  # noqa: S311 - it has to be predictable
+
+    def place(self, name: str, kind: str, *, by_main: bool) -> Place:
+        """The place of the next operation of this name. Raises Diverged when another stood here in earlier attempts."""
+        count = self._names.get(name, 0) + 1
+        self._names[name] = count
+        return self.fixed(name if count == 1 else f"{name}#{count}", kind, by_main=by_main)
+
+    def fixed(self, key: str, kind: str, *, by_main: bool) -> Place:
+        """The same for an operation whose key is not numbered."""
+        position = 0
+        if by_main:
+            self._position += 1
+            position = self._position
+            expected = self._recorded.get(position)
+            if expected is not None and expected != key:
+                raise Diverged(position, expected, key)
+        known = self.outcomes.get(key)
+        if known is not None and known.kind != kind:
+            raise Diverged(position, f"{key} ({known.kind})", f"{key} ({kind})")
+        return Place(key, position)
+
+    def done(self, key: str) -> Outcome | None:
+        """The outcome of the operation if it is over; the clock moves on to when that was."""
+        known = self.outcomes.get(key)
+        if known is None or not known.done:
+            return None
+        self.now = max(self.now, known.at)
+        return known
+
+    def check_end(self) -> None:
+        """The code has ended well. Raises Diverged when earlier attempts had got further than it."""
+        beyond = [position for position in self._recorded if position > self._position]
+        if beyond:
+            raise Diverged(min(beyond), self._recorded[min(beyond)], "the end of the function")
+
+
+def checked_name(name: Any, what: str) -> str:
+    """The name, if it can be one. Raises Rejected `invalid_name`."""
+    fits = isinstance(name, str) and 1 <= len(name) <= step_name_chars_max and not set(RESERVED) & set(name)
+    if not fits:
+        raise Rejected(
+            "invalid_name",
+            f"The name of a {what} has 1 to {step_name_chars_max} characters without '#' and '~', not {name!r:.80}.",
+        )
+    return str(name)
