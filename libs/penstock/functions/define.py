@@ -116,7 +116,8 @@ class App:
 
     def function(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when,
-        pause_on_failure, and what controls its flow: concurrency_key, fifo, at_limit, limits, throttle, rate_limit, round_robin.
+        pause_on_failure, and what controls its flow: concurrency_key, fifo, at_limit, limits, throttle, rate_limit,
+        round_robin.
 
         Raises Rejected `invalid_option` or `invalid_name` at once: a mistake is seen when the module is imported.
         """
