@@ -39,8 +39,9 @@ class Handled:
 
 async def load(log: ExecutionLog, execution_id: str, function: str | None) -> Execution | None:
     """The execution as the log has it now."""
-    recorded = await (log.read(execution_id, function) if function else log.find(execution_id))
-    return fold_recorded(recorded)
+    function = function or await log.function_of(execution_id)
+    loaded = await log.load(execution_id, function) if function is not None else None
+    return loaded.state if loaded is not None else None
 
 
 async def _newer(log: ExecutionLog, known: Execution | None) -> Execution | None:

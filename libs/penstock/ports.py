@@ -5,7 +5,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from penstock.domain.execution.facts import AnyFact, Unknown
+from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
+from penstock.domain.execution.state import Execution
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.system import AnySystemFact
 
@@ -51,6 +52,14 @@ class LogEntry(NamedTuple):
     data: bytes
 
 
+class Loaded(NamedTuple):
+    """One execution: its first fact, its state, and the number of the fact at which its snapshot stands (0: none)."""
+
+    first: Enqueued
+    state: Execution
+    snapshot: int
+
+
 class ExecutionLog(Protocol):
     """The truth: append with an expectation, read one execution, follow everything."""
 
@@ -62,6 +71,15 @@ class ExecutionLog(Protocol):
 
     async def read(self, execution_id: str, function: str, after: int = 0) -> list[Recorded]:
         """The facts of one execution in order, those beyond a sequence only; empty if there are none."""
+
+    async def load(self, execution_id: str, function: str) -> Loaded | None:
+        """The execution as the facts have it, by a snapshot and what came after where there is one."""
+
+    async def keep(self, first: Enqueued, state: Execution) -> None:
+        """Store a snapshot of a long execution."""
+
+    async def function_of(self, execution_id: str) -> str | None:
+        """The function of an execution; None when the log has nothing of it. Slower than knowing it."""
 
     async def find(self, execution_id: str) -> list[Recorded]:
         """The same when the function is not known; slower."""

@@ -9,14 +9,18 @@ import structlog
 from msgspec.structs import replace
 from nats.errors import Error as NatsError
 
-from penstock.domain.execution.facts import AnyFact, Unknown, is_end, opens_activation
+from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown, is_end, opens_activation
+from penstock.domain.execution.snapshot import decode_snapshot, encode_snapshot
+from penstock.domain.execution.state import Execution
 from penstock.domain.system import AnySystemFact
+from penstock.handle import fold_recorded
 from penstock.jetstream.commit import GroupCommit, Message, ReadBack
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.follow import follow
+from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
 from penstock.jetstream.publisher import Publisher
-from penstock.jetstream.reader import DirectReader, StoredMessage
-from penstock.ports import Append, Conflict, LogEntry, Recorded, Unavailable
+from penstock.jetstream.reader import BATCH, DirectReader, StoredMessage
+from penstock.ports import Append, Conflict, Loaded, LogEntry, Recorded, Unavailable
 from penstock.wire.codec import decode_fact, decode_system_fact, encode_fact, encode_system_fact
 from penstock.wire.names import FactClass, Names
 
@@ -32,6 +36,7 @@ class JetStreamLog:
         self.publisher = Publisher(connection)
         self.reader = DirectReader(connection)
         self._commit = GroupCommit(self.publisher)
+        self._payloads = Payloads(connection, names)
 
     async def close(self) -> None:
         """Wait for appends under way."""
@@ -57,7 +62,10 @@ class JetStreamLog:
         subjects = self.names.fact_subjects(execution_id, function)
         reads = (self.reader.subject(self.names.executions, each, start=after + 1) for each in subjects)
         parts = await asyncio.gather(*reads)
-        found = sorted((message for part in parts for message in part), key=lambda message: message.sequence)
+        return self._recorded(execution_id, function, [message for part in parts for message in part])
+
+    def _recorded(self, execution_id: str, function: str, found: list[StoredMessage]) -> list[Recorded]:
+        found.sort(key=lambda message: message.sequence)
         recorded: list[Recorded] = []
         for message in found:
             fact = self._fact(message, recorded[-1].fact if recorded else None)
@@ -65,11 +73,52 @@ class JetStreamLog:
                 recorded.append(Recorded(execution_id, function, message.sequence, fact))
         return recorded
 
+    async def load(self, execution_id: str, function: str) -> Loaded | None:
+        """The execution as the facts have it; None when its first fact is not there. Raises Unavailable."""
+        subjects = self.names.fact_subjects(execution_id, function)
+        stream = self.names.executions
+        parts = await asyncio.gather(*(self.reader.subject(stream, each, limit=BATCH) for each in subjects))
+        kept = None
+        if any(len(part) == BATCH for part in parts):
+            kept = await self._kept(execution_id)
+        if kept is not None:
+            first, state = kept
+            newer = await self.read(execution_id, function, after=state.sequence)
+            return Loaded(first, fold_recorded(newer, state) or state, state.n)
+        recorded = await self.read(execution_id, function) if max(map(len, parts)) == BATCH else None
+        if recorded is None:
+            recorded = self._recorded(execution_id, function, [message for part in parts for message in part])
+        if not recorded or not isinstance(recorded[0].fact, Enqueued):
+            return None
+        state_or_none = fold_recorded(recorded)
+        assert state_or_none is not None
+        return Loaded(recorded[0].fact, state_or_none, 0)
+
+    async def _kept(self, execution_id: str) -> tuple[Enqueued, Execution] | None:
+        try:
+            return decode_snapshot(await self._payloads.get(_snapshot_name(execution_id)))
+        except (PayloadMissing, PayloadDamaged):
+            # There is none yet, or a newer one took its place just now: the facts tell the same.
+            return None
+
+    async def keep(self, first: Enqueued, state: Execution) -> None:
+        """Store a snapshot of a long execution. Raises Unavailable."""
+        await self._payloads.put(_snapshot_name(state.id), encode_snapshot(first, state))
+
+    async def drop_kept(self, execution_id: str) -> None:
+        """Forget the snapshot of an execution that has ended. Raises Unavailable."""
+        await self._payloads.remove(_snapshot_name(execution_id))
+
     async def find(self, execution_id: str) -> list[Recorded]:
         """The same when the function is not known: a wildcard look-up tells it, which is slower in a long log."""
+        function = await self.function_of(execution_id)
+        return await self.read(execution_id, function) if function is not None else []
+
+    async def function_of(self, execution_id: str) -> str | None:
+        """The function of an execution; None when the log has nothing of it."""
         last = await self.reader.last(self.names.executions, self.names.history_filter(execution_id))
         parsed = self.names.parse_fact_subject(last.subject) if last is not None else None
-        return await self.read(execution_id, parsed[2]) if parsed is not None else []
+        return parsed[2] if parsed is not None else None
 
     async def append_system(self, kind: str, key: str, fact: AnySystemFact, expected: int | None = None) -> int:
         """Store a fact about the system under `kind` and `key`. Raises Conflict or Unavailable."""
@@ -144,7 +193,7 @@ class JetStreamLog:
         messages, fact_id = self._encoded(entry)
 
         async def read_back() -> int | None:
-            for recorded in await self.read(execution_id, entry.function):
+            for recorded in await self.read(execution_id, entry.function, after=entry.expected):
                 if recorded.fact.id == fact_id:
                     return recorded.sequence
             return None
@@ -166,3 +215,7 @@ class JetStreamLog:
             messages.append(Message(subject, encode_fact(replace(fact, id=fact_id)), history, entry.expected))
             history = ""
         return messages, fact_id
+
+
+def _snapshot_name(execution_id: str) -> str:
+    return f"history-{execution_id}"

@@ -80,6 +80,15 @@ class Payloads:
         if before is not None and existed:
             await self._forget_quietly(before.nuid)
 
+    async def remove(self, name: str) -> None:
+        """Forget the value; nothing happens if there is none. Raises Unavailable."""
+        before = await self._meta(name)
+        if before is None or before.deleted:
+            return
+        meta = msgspec.structs.replace(before, deleted=True, size=0, chunks=0, digest="")
+        await self._publisher.publish(self._meta_subject(name), msgspec.json.encode(meta), {wire.ROLLUP: "sub"})
+        await self._forget_quietly(before.nuid)
+
     async def get(self, name: str) -> bytes:
         """The whole value. Raises PayloadMissing, PayloadDamaged or Unavailable."""
         return b"".join([chunk async for chunk in self.chunks(name)])

@@ -40,7 +40,7 @@ class Activity:
 
     __slots__ = (
         *("_numbers", "_writing", "activation", "assignment", "awaited", "background", "checked", "ended", "first"),
-        *("item", "progress", "progress_due", "spec", "state", "task", "touched", "woken_at"),
+        *("item", "keeping", "progress", "progress_due", "snapshot", "spec", "state", "task", "touched", "woken_at"),
     )
 
     def __init__(self, item: Item, spec: FunctionSpec, now: float) -> None:
@@ -63,6 +63,9 @@ class Activity:
         """Reported, and not stored yet."""
         self.progress_due = 0.0
         self.background: set[asyncio.Task[None]] = set()
+        self.snapshot = 0
+        """Number of the fact at which its stored snapshot stands; 0 when it has none."""
+        self.keeping: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
         self._numbers = itertools.count(1)
         self._writing: asyncio.Future[None] | None = None

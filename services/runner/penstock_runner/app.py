@@ -27,6 +27,7 @@ from penstock_runner.children import Children
 from penstock_runner.durable import Durable
 from penstock_runner.execute import Executor
 from penstock_runner.heartbeat import Heartbeat
+from penstock_runner.lengths import Lengths
 from penstock_runner.lines import LineShipper
 from penstock_runner.requests import Requests
 from penstock_runner.work import FunctionWork, mark_progress
@@ -58,12 +59,14 @@ class Runner:
         children = Children(
             names.environment, log, runtime.registry, timers, payloads, self._gate, clock, dice
         )  # fmt: skip
+        lengths = Lengths(log)
         durable = Durable(
-            log, timers, payloads, children, runtime.signing_key, settings.public_url, clock, dice
+            log, timers, payloads, children, lengths, runtime.signing_key, settings.public_url, clock, dice
         )  # fmt: skip
         requests = Requests(log, timers, payloads, children, durable, clock, dice)
         self._executor = Executor(
-            self.id, log, timers, self._leases, payloads, self._pool, self._shipper, requests, durable, clock, dice,
+            self.id, log, timers, self._leases, payloads, self._pool, self._shipper, requests, durable, lengths,
+            clock, dice,
         )  # fmt: skip
         self._hints = HintInbox(connection, names, self._executor.look_again)
         self._works: list[FunctionWork] = []

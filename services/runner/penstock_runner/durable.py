@@ -22,6 +22,7 @@ from penstock.ports import Clock, Dice, Timers
 from penstock.wire.names import wait_token
 from penstock_runner.activity import Activity, until_answered
 from penstock_runner.children import Children
+from penstock_runner.lengths import Lengths
 from penstock_runner.outcomes import outcomes_of
 
 PROGRESS_SECONDS = 1.0
@@ -39,6 +40,7 @@ class Durable:
         timers: Timers,
         payloads: Payloads,
         children: Children,
+        lengths: Lengths,
         signing_key: bytes,
         public_url: str,
         clock: Clock,
@@ -48,6 +50,7 @@ class Durable:
         self._timers = timers
         self._payloads = payloads
         self._children = children
+        self._lengths = lengths
         self._signing_key = signing_key
         self._public_url = public_url
         self._clock = clock
@@ -101,6 +104,7 @@ class Durable:
             undo=action.undo,
         )
         await self._carry_out(activity, command)
+        self._lengths.grown(activity)
         return msgspec.json.encode(activity.state.ops[action.step].at)
 
     async def _fail_step(self, activity: Activity, action: a.FailStep) -> bytes:
@@ -125,6 +129,8 @@ class Durable:
         command = c.OpenWaits(
             activation=activity.activation, waits=waits, blocked=action.blocked, suspends=action.suspends
         )
+        if action.suspends:
+            await self.flush_progress(activity)
         for fact in await self._carry_out(activity, command):
             if isinstance(fact, WaitOpened):
                 await asyncio.gather(*(self._set_timer(activity.state.id, wait) for wait in fact.waits))

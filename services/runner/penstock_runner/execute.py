@@ -27,6 +27,7 @@ from penstock.wire.names import START_WAIT
 from penstock.wire.topology import LEASE_SECONDS
 from penstock_runner.activity import Activity, until_answered
 from penstock_runner.durable import Durable
+from penstock_runner.lengths import Lengths
 from penstock_runner.lines import Capture, LineShipper
 from penstock_runner.outcome import CLOSED, SUSPENDED, command_of
 from penstock_runner.outcomes import outcomes_of
@@ -68,6 +69,7 @@ class Executor:
         shipper: LineShipper,
         requests: Requests,
         durable: Durable,
+        lengths: Lengths,
         clock: Clock,
         dice: Dice,
     ) -> None:
@@ -82,6 +84,7 @@ class Executor:
         self._shipper = shipper
         self._requests = requests
         self._durable = durable
+        self._lengths = lengths
         self._clock = clock
         self._dice = dice
         self._loop = asyncio.get_running_loop()
@@ -218,12 +221,11 @@ class Executor:
             activity.first = fact
             state = evolve(None, item.execution_id, fact, item.sequence)
         else:
-            recorded = await self._log.read(item.execution_id, item.function)
-            state = fold_recorded(recorded)
-            if state is None or not isinstance(recorded[0].fact, Enqueued):
+            loaded = await self._log.load(item.execution_id, item.function)
+            if loaded is None:
                 await item.ack()
                 return False
-            activity.first = recorded[0].fact
+            activity.first, state, activity.snapshot = loaded
         activity.activation = fact.n
         start = Start(activation=fact.n, runner=self.runner, version=activity.spec.version)
         try:
@@ -250,10 +252,10 @@ class Executor:
             with suppress(Rejected):
                 await handle(self._log, item.execution_id, lost, self._clock, self._dice, function=item.function)
         else:
-            state = fold_recorded(await self._log.read(item.execution_id, item.function))
-            if state is not None and state.wakes_at is not None:
+            loaded = await self._log.load(item.execution_id, item.function)
+            if loaded is not None and loaded.state.wakes_at is not None:
                 # Whoever closed the activation may have died between the fact and its wake-up.
-                await self._timers.set(state.id, START_WAIT, state.wakes_at)
+                await self._timers.set(item.execution_id, START_WAIT, loaded.state.wakes_at)
         await item.ack()
 
     # Run.
@@ -314,6 +316,7 @@ class Executor:
             await self._store(ref, ending)
         await self._durable.flush_progress(activity)
         if isinstance(ending, Killed) and ending.code == SUSPENDED:
+            await self._lengths.ended(activity)
             return
         command = command_of(
             ending, activity.activation, activity.spec.policy, ref, pause=activity.spec.pause_on_failure
@@ -329,6 +332,10 @@ class Executor:
         for fact in facts:
             if isinstance(fact, RetryScheduled):
                 await self._timers.set(activity.state.id, START_WAIT, fact.retry_at)
+        if activity.state.is_final:
+            await self._lengths.final(activity)
+        else:
+            await self._lengths.ended(activity)
 
     async def _store(self, name: str, ending: Returned) -> None:
         if not ending.path:
