@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.domain.errors import Rejected
-from penstock.wire.names import Names
+from penstock.wire.names import START_WAIT, TICK_WAIT, Names, wait_token
 
 ID = "0190a5d4c3b27e6f8a9b0c1d2e3f4a5b"
 names = Names()
@@ -77,3 +77,19 @@ def test_an_event_subject_is_parsed_as_it_is_built() -> None:
     assert names.parse_event_subject(names.invoke_subject("f")) == ("invoke", "f")
     assert names.parse_event_subject("penstock.prod.events.a") is None
     assert names.parse_event_subject("penstock.dev.eventsx.a") is None
+
+
+@pytest.mark.parametrize("key", ["", "pause", "pause#2", "a.b", "a b >", "é" * 500])
+def test_a_wait_is_one_safe_token_of_a_subject(key: str) -> None:
+    """Whatever its name is, its wake-up is found again by it, and no fixed wait has the same."""
+    token = wait_token(key)
+    assert len(token) == 17
+    assert token[1:].isalnum()
+    assert token not in (START_WAIT, TICK_WAIT)
+    assert names.parse_wake_subject(names.wake_subject(ID, token)) == (ID, token)
+
+
+def test_two_waits_of_an_execution_have_two_tokens() -> None:
+    """A second timer on one subject would silently replace the first; the value is the same for ever."""
+    assert wait_token("pause") != wait_token("pause#2")
+    assert wait_token("pause") == "w1500e00165b62b5a"

@@ -3,6 +3,7 @@
 Wire names are for ever: other people's programs use them.
 """
 
+import hashlib
 from typing import Literal
 
 from penstock.domain.errors import Rejected
@@ -39,6 +40,11 @@ FLOW_LANE = "flow"
 
 FactClass = Literal["run", "end", "fact"]
 SchedulePart = Literal["fact", "tick"]
+
+
+def wait_token(key: str) -> str:
+    """An open wait as a token of a subject. Keys hold any text, so it is a hash; no other wait looks like it."""
+    return "w" + hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
 
 
 class Names:
