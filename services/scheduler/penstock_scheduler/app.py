@@ -14,6 +14,7 @@ from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
 from penstock_scheduler.agenda import Agenda
 from penstock_scheduler.calendar import Calendar
+from penstock_scheduler.carrier import Carrier
 from penstock_scheduler.cron import Cron
 from penstock_scheduler.flow import open_flow
 from penstock_scheduler.sweep import Sweep
@@ -58,12 +59,13 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     connection, names = runtime.connections[NAME], runtime.names
     timers = JetStreamTimers(connection, names)
     agenda, caught_up = Agenda(names), asyncio.Event()
-    waker = Waker(runtime.log, timers, agenda, runtime.clock, runtime.dice)
+    hints = Hints(connection, names)
+    carrier = Carrier(runtime.log, hints, runtime.clock, runtime.dice)
+    waker = Waker(carrier, timers, agenda, runtime.clock)
     sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, runtime.clock, runtime.dice)
     gate = Gate(names, runtime.log, runtime.registry)
     await gate.open()
     calendar, schedules = Calendar(names), ScheduleLog(runtime.log, gate.stamp_tick)
-    hints = Hints(connection, names)
     ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
     source = WakeUps(connection, names)
     wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
