@@ -79,7 +79,7 @@ async def test_the_runner_of_a_live_execution_gets_a_hint(
     """As soon as something of it is over."""
     heard: asyncio.Queue[str] = asyncio.Queue()
     await HintInbox(connection, environment, heard.put).open("r1")
-    execution_id = await stage.waiting(sleep("nap", now() + SECOND // 100), suspends=False)
+    execution_id = await stage.waiting(sleep("nap", now() + SECOND // 5), suspends=False)
     await stage.leases.renew("r1")
     await stage.follow()
     await eventually(lambda: _swept(stage, execution_id, [*SUSPENDED, "woken"]))
@@ -123,7 +123,7 @@ async def test_a_wake_up_before_the_end_of_a_wait_sets_its_timer_again(stage: St
 
 async def test_copies_that_wake_at_once_end_a_wait_once(stage: Stage) -> None:
     """The log decides who was first."""
-    execution_id = await stage.waiting(sleep("nap", now() + SECOND // 100))
+    execution_id = await stage.waiting(sleep("nap", now() + SECOND // 5))
     await stage.follow()
     await eventually(lambda: _over(stage, execution_id))
     await asyncio.gather(*(stage.waker.wake(execution_id) for _ in range(5)))
