@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import AnyCommand
 from penstock.domain.execution.decide import decide
 from penstock.domain.execution.evolve import evolve
@@ -92,3 +93,51 @@ async def handle(
             continue
         return Handled(evolve_all(known, execution_id, facts, last), facts)
     raise Unavailable(f"execution {execution_id} was changed by others {TRIES_MAX} times in a row")
+
+
+async def handle_all(
+    log: ExecutionLog,
+    execution_id: str,
+    commands: Sequence[AnyCommand],
+    clock: Clock,
+    dice: Dice,
+    *,
+    function: str | None = None,
+) -> list[Handled | Rejected]:
+    """Carry out several commands to one execution: one read, one append, one verdict each in their order.
+
+    The states in the verdicts are those after all of them. Raises Unavailable.
+    """
+    for _ in range(TRIES_MAX):
+        before = await load(log, execution_id, function)
+        after, decided = before, list[Sequence[AnyFact] | Rejected]()
+        for command in commands:
+            try:
+                facts = decide(after, command, clock(), dice())
+            except Rejected as refusal:
+                decided.append(refusal)
+                continue
+            decided.append(facts)
+            for fact in facts:
+                after = evolve(after, execution_id, fact, after.sequence if after is not None else 0)
+        new = [fact for each in decided if not isinstance(each, Rejected) for fact in each]
+        if before is not None and after is not None and new:
+            entry = Append(
+                execution_id=execution_id,
+                function=before.function,
+                facts=new,
+                expected=before.sequence,
+                has_parent=before.parent_id is not None,
+            )
+            try:
+                last = await log.append(entry)
+            except Conflict:
+                continue
+            after = evolve_all(before, execution_id, new, last)
+        return [each if isinstance(each, Rejected) else Handled(_known(after), each) for each in decided]
+    raise Unavailable(f"execution {execution_id} was changed by others {TRIES_MAX} times in a row")
+
+
+def _known(state: Execution | None) -> Execution:
+    assert state is not None, "a command to an execution that does not exist is rejected"
+    return state

@@ -126,6 +126,8 @@ def _scheduler(names: Names) -> list[str]:
         *_registry(names),
         *_leases(names),
         *_payloads(names),
+        names.position_subject("*"),
+        *_look_up(names.positions_stream),
         names.hint_subject("*"),
         f"$JS.API.CONSUMER.PAUSE.{names.executions}.*",
         "_INBOX_query.>",

@@ -7,7 +7,9 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.positions import Positions
 from penstock.jetstream.pull import ConsumerGone, Pull, parse_reply
+from penstock.ports import Unavailable
 from penstock.wire.names import Names
 
 ACK_WAIT_SECONDS = 30.0
@@ -51,8 +53,10 @@ class EndFacts:
         self._connection = connection
         self._names = names
         self._consumer = consumer
+        self._positions = Positions(connection, names)
         self._pull: Pull | None = None
         self._stopped = False
+        self._marked = 0
 
     async def take(self, limit: int) -> list[EndFact]:
         """Up to `limit`, waiting for the first. Empty only after `stop`."""
@@ -90,23 +94,49 @@ class EndFacts:
             found.append(EndFact(self._connection, parsed[0], parsed[2], message.data, message.reply))
         return found
 
+    async def mark(self) -> None:
+        """Note up to where every fact is settled, for the day on which the consumer must be made anew."""
+        stream = self._names.executions
+        try:
+            info = await self._connection.js.consumer_info(stream, self._consumer)
+        except (NatsError, nats.js.errors.Error) as error:
+            raise Unavailable(f"consumer {self._consumer}: {error}") from None
+        floor = info.ack_floor.stream_seq if info.ack_floor is not None else 0
+        if floor > self._marked:
+            await self._positions.store(self._consumer, floor)
+            self._marked = floor
+
     async def _opened(self) -> Pull | None:
         """The standing order, or None while the server does not answer."""
         if self._pull is None:
-            wanted = ConsumerConfig(
-                durable_name=self._consumer,
-                deliver_policy=DeliverPolicy.ALL,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_SECONDS,
-                max_deliver=-1,
-                max_ack_pending=ACK_PENDING_MAX,
-                filter_subject=self._names.end_filter(),
-            )
             try:
-                await self._connection.js.add_consumer(self._names.executions, wanted)
+                await self._ensure_consumer()
                 pull = Pull(self._connection, self._names.executions, self._consumer)
                 await pull.open()
-            except (NatsError, nats.js.errors.Error, OSError):
+            except (NatsError, nats.js.errors.Error, OSError, Unavailable):
                 return None
             self._pull = pull
         return self._pull
+
+    async def _ensure_consumer(self) -> None:
+        stream = self._names.executions
+        try:
+            await self._connection.js.consumer_info(stream, self._consumer)
+            return
+        except nats.js.errors.NotFoundError:
+            pass
+        wanted = ConsumerConfig(
+            durable_name=self._consumer,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_SECONDS,
+            max_deliver=-1,
+            max_ack_pending=ACK_PENDING_MAX,
+            filter_subject=self._names.end_filter(),
+        )
+        floor = await self._positions.load(self._consumer) or 0
+        info = await self._connection.js.stream_info(stream)
+        if 0 < floor <= info.state.last_seq:
+            # What stands before it is settled. A floor beyond the end is of another log than this one.
+            wanted.deliver_policy, wanted.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, floor + 1
+        await self._connection.js.add_consumer(stream, wanted)

@@ -1,4 +1,6 @@
-"""Hints about cancels on core NATS: fast, and allowed to get lost, since the runner also looks for itself."""
+"""Hints about cancels and ended waits on core NATS: fast, and allowed to get lost, since the runner also looks for
+itself.
+"""
 
 from collections.abc import Awaitable, Callable
 

@@ -173,7 +173,7 @@ class EventInbox:
 
 
 class Hints:
-    """Cancels on their way to live runners. Nothing depends on them: runners also look with every heartbeat."""
+    """News on their way to live runners. Nothing depends on them: runners also look with every heartbeat."""
 
     def __init__(self, connection: Connection, names: Names) -> None:
         self._connection = connection
@@ -181,6 +181,10 @@ class Hints:
 
     async def cancel(self, runner: str, execution_id: str) -> None:
         """Tell the runner that this execution shall stop."""
+        await self.look(runner, execution_id)
+
+    async def look(self, runner: str, execution_id: str) -> None:
+        """Tell the runner that the log has news of this execution."""
         try:
             await self._connection.nc.publish(self._names.hint_subject(runner), execution_id.encode())
         except (NatsError, OSError):

@@ -241,3 +241,4 @@ class Names:
     fan_out_consumer = "fan-out"
     wake_consumer = "wake"
     notify_consumer = "notify"
+    ends_consumer = "ends"

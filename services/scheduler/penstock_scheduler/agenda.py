@@ -1,4 +1,5 @@
-"""What is open in the log and may need the scheduler: executions that wait for a time, run, or must start before one.
+"""What is open in the log and may need the scheduler: executions that wait for a time or an event, run, or must start
+before a time.
 
 A fold over the whole log that keeps only these, each in a few hundred bytes; plain queued executions take none. It is
 rebuilt from the beginning at every start: `entries` and `position` are all its state, so that a snapshot of the two
@@ -6,15 +7,28 @@ would shorten that.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from penstock.domain.execution.event_waits import EventWait, EventWaits, wanted
 from penstock.domain.execution.state import Execution, State
 from penstock.ports import LogEntry
 from penstock.wire.names import Names
 
 _FINAL = frozenset({"succeeded", "failed", "cancelled", "discarded"})
+
+
+class _Wait(msgspec.Struct):
+    """The same of a wait."""
+
+    key: str
+    wait: str
+    until: int | None = None
+    group: str = ""
+    name: str = ""
+    match: dict[str, msgspec.Raw] = {}
+    after: int = 0
 
 
 class _Glance(msgspec.Struct):
@@ -29,30 +43,67 @@ class _Glance(msgspec.Struct):
     activation: int = 0
     attempt: int = 0
     runner: str = ""
+    gated: bool = False
+    waits: list[_Wait] = []
+    wakes_at: int | None = None
+    suspends: bool = False
+    wakes: bool = False
+    wait: str = ""
 
 
 _decode = msgspec.json.Decoder(_Glance).decode
 
 
+class OpenWait(msgspec.Struct, array_like=True, gc=False):
+    """An open wait that ends at a time (`until`), or with an event of the name `event`."""
+
+    key: str
+    group: str
+    until: int | None
+    event: str = ""
+    match: dict[str, bytes] = {}
+    after: int = 0
+    sequence: int = 0
+    """Where it was opened."""
+
+
 class Entry(msgspec.Struct):
-    """One open execution. `wakes_at` is None unless it waits for a time, `owner` is empty unless an attempt runs."""
+    """One open execution. `starts_at` is None unless it waits for its start, `owner` empty unless an attempt runs."""
 
     execution_id: str
     function: str
     n: int
     sequence: int
-    wakes_at: int | None = None
+    starts_at: int | None = None
+    """The end of a delay or of a backoff."""
     discard_at: int | None = None
     attempt: int = 0
     activation: int = 0
     owner: str = ""
+    gated: bool | None = None
+    """None: not known, since the facts that tell were passed over."""
+    wait_at: int | None = None
+    """When the first of its open waits is over by itself; it may run meanwhile."""
+    waits: list[OpenWait] = []
 
-    def as_execution(self) -> Execution:
-        """As much of its state as the rule for wake-ups looks at. Only for one that waits for a time."""
+    @property
+    def wakes_at(self) -> int | None:
+        """When something is due without anybody asking; an execution that waits for its start looks at nothing else."""
+        return self.starts_at if self.starts_at is not None else self.wait_at
+
+    @property
+    def is_idle(self) -> bool:
+        """True where nothing is left that anybody has to look after."""
+        return not self.owner and not self.waits and self.wakes_at is None and self.discard_at is None
+
+    def as_execution(self) -> Execution | None:
+        """As much of its state as the rule for wake-ups looks at; None where more is needed than is known here."""
+        if self.starts_at is None or self.gated is None:
+            return None
         return Execution(
             id=self.execution_id, function=self.function, n=self.n, sequence=self.sequence, trace_id="",
             state=State.RETRYING if self.attempt else State.SCHEDULED, attempt=self.attempt, created_at=0,
-            updated_at=0, scheduled_at=self.wakes_at, discard_at=self.discard_at,
+            updated_at=0, scheduled_at=self.starts_at, discard_at=self.discard_at, gated=self.gated,
         )  # fmt: skip
 
 
@@ -65,6 +116,8 @@ class Agenda:
         self.position = 0
         self.owned: dict[str, set[str]] = {}
         """Runner -> executions that it runs."""
+        self.events = EventWaits()
+        """Open waits for events."""
         self.unchecked: dict[str, None] = {}
         """Executions whose wake-up nobody has looked for yet, oldest first."""
         self._times: list[tuple[int, str]] = []
@@ -89,7 +142,7 @@ class Agenda:
         while self._times and self._times[0][0] <= before and len(found) < limit:
             when, execution_id = heapq.heappop(self._times)
             entry = self.entries.get(execution_id)
-            if entry is not None and not entry.owner and when in (entry.wakes_at, entry.discard_at):
+            if entry is not None and when in (entry.wakes_at, entry.discard_at):
                 found.append(entry)
         return found
 
@@ -114,46 +167,123 @@ class Agenda:
         entry = self.entries.get(execution_id)
         if entry is None:
             interesting = (
-                kind in ("started", "retry_scheduled", "rescheduled")
+                kind in _BEGINS
                 or glance.run_at is not None
                 or glance.discard_at is not None
+                or glance.wakes_at is not None
             )
             if not interesting:
                 return
             entry = self.entries[execution_id] = Entry(execution_id, function, 0, 0)
         entry.n, entry.sequence = glance.n, sequence
-        if kind == "enqueued":
-            entry.discard_at = glance.discard_at
-            self._wait(entry, glance.run_at)
-        elif kind == "started":
-            # Whatever it waited for, it has started in time.
-            entry.discard_at = entry.wakes_at = None
-            entry.attempt, entry.activation, entry.owner = glance.attempt, glance.activation, glance.runner
-            self.owned.setdefault(glance.runner, set()).add(execution_id)
-        elif kind == "retry_scheduled":
-            self._disown(entry)
-            entry.attempt = glance.attempt
-            self._wait(entry, glance.retry_at)
-        elif kind == "rescheduled":
-            self._wait(entry, glance.run_at)
-        elif kind in ("attempt_lost", "due"):
-            self._disown(entry)
-            entry.wakes_at = None
-            if entry.discard_at is None:
+        change = _CHANGES.get(kind)
+        if change is not None:
+            change(self, entry, glance)
+            if entry.is_idle and kind != "admitted":
                 self._drop(execution_id)
 
-    def _wait(self, entry: Entry, until: int | None) -> None:
-        entry.wakes_at = until
-        if until is not None:
-            heapq.heappush(self._times, (until, entry.execution_id))
+    # What each kind of fact changes.
+
+    def _enqueued(self, entry: Entry, glance: _Glance) -> None:
+        entry.gated, entry.discard_at, entry.starts_at = glance.gated, glance.discard_at, glance.run_at
+        self._expect(entry)
+
+    def _admitted(self, entry: Entry, _: _Glance) -> None:
+        entry.gated = True
+
+    def _started(self, entry: Entry, glance: _Glance) -> None:
+        # Whatever it waited for, it has started in time.
+        entry.discard_at = entry.starts_at = None
+        entry.attempt, entry.activation, entry.owner = glance.attempt, glance.activation, glance.runner
+        if glance.activation == 1:
+            entry.gated = False
+        self.owned.setdefault(glance.runner, set()).add(entry.execution_id)
+        self._expect(entry)
+
+    def _retry_scheduled(self, entry: Entry, glance: _Glance) -> None:
+        self._disown(entry)
+        entry.attempt, entry.starts_at = glance.attempt, glance.retry_at
+        self._expect(entry)
+
+    def _rescheduled(self, entry: Entry, glance: _Glance) -> None:
+        entry.starts_at = glance.run_at
+        self._expect(entry)
+
+    def _given_up(self, entry: Entry, _: _Glance) -> None:
+        self._disown(entry)
+        entry.starts_at = None
+        if entry.wait_at is not None:
+            self._expect(entry)
+
+    def _wait_opened(self, entry: Entry, glance: _Glance) -> None:
+        if glance.suspends:
+            self._disown(entry)
+        for wait in glance.waits:
+            if wait.until is not None or wait.wait == "event":
+                opened = _opened(wait, entry.sequence)
+                entry.waits = [*entry.waits, opened]
+                self._await_event(entry, opened)
+        self._wait_until(entry, glance.wakes_at)
+
+    def _suspended(self, entry: Entry, glance: _Glance) -> None:
+        self._disown(entry)
+        self._wait_until(entry, glance.wakes_at)
+
+    def _woken(self, entry: Entry, glance: _Glance) -> None:
+        over = next((wait for wait in entry.waits if wait.key == glance.wait), None)
+        if over is not None:
+            self._close(entry, lambda wait: wait is over or bool(over.group and wait.group == over.group))
+        self._wait_until(entry, glance.wakes_at)
+
+    def _child_completed(self, entry: Entry, glance: _Glance) -> None:
+        self._wait_until(entry, glance.wakes_at)
+
+    def _compensating(self, entry: Entry, _: _Glance) -> None:
+        self._disown(entry)
+        entry.starts_at = entry.wait_at = None
+        self._close(entry, lambda _: True)
+
+    # Times and waits.
+
+    def _expect(self, entry: Entry) -> None:
+        """Its next times are what they are now."""
+        if entry.wakes_at is not None:
+            heapq.heappush(self._times, (entry.wakes_at, entry.execution_id))
             self.unchecked[entry.execution_id] = None
         if entry.discard_at is not None:
             heapq.heappush(self._times, (entry.discard_at, entry.execution_id))
+
+    def _wait_until(self, entry: Entry, wakes_at: int | None) -> None:
+        """The first open wait ends at `wakes_at`. What should have ended before is over, though its fact is silent."""
+        self._close(entry, lambda wait: wait.until is not None and (wakes_at is None or wait.until < wakes_at))
+        if wakes_at != entry.wait_at:
+            entry.wait_at = wakes_at
+            if entry.starts_at is None:
+                self._expect(entry)
+
+    def _await_event(self, entry: Entry, wait: OpenWait) -> None:
+        if wait.event:
+            self.events.add(
+                EventWait(
+                    entry.execution_id, entry.function, wait.key, wait.event, wait.match, wait.after, wait.sequence
+                )
+            )
+
+    def _close(self, entry: Entry, is_over: Callable[[OpenWait], bool]) -> None:
+        left = []
+        for wait in entry.waits:
+            if not is_over(wait):
+                left.append(wait)
+            elif wait.event:
+                self.events.remove(entry.execution_id, wait.key)
+        if len(left) < len(entry.waits):
+            entry.waits = left
 
     def _drop(self, execution_id: str) -> None:
         entry = self.entries.pop(execution_id, None)
         if entry is not None:
             self._disown(entry)
+            self._close(entry, lambda _: True)
         self.unchecked.pop(execution_id, None)
 
     def _disown(self, entry: Entry) -> None:
@@ -163,3 +293,30 @@ class Agenda:
             if not owned:
                 self.owned.pop(entry.owner, None)
         entry.owner, entry.activation = "", 0
+
+
+def _opened(wait: _Wait, sequence: int) -> OpenWait:
+    if wait.wait != "event":
+        return OpenWait(wait.key, wait.group, wait.until)
+    return OpenWait(wait.key, wait.group, wait.until, wait.name, wanted(wait.match), wait.after, sequence)
+
+
+_BEGINS = frozenset({"admitted", "started", "retry_scheduled", "rescheduled", "wait_opened"})
+"""Kinds with which an execution becomes worth keeping."""
+
+_CHANGES: dict[str, Callable[[Agenda, Entry, _Glance], None]] = {
+    "enqueued": Agenda._enqueued,
+    "admitted": Agenda._admitted,
+    "started": Agenda._started,
+    "retry_scheduled": Agenda._retry_scheduled,
+    "rescheduled": Agenda._rescheduled,
+    "attempt_lost": Agenda._given_up,
+    "due": Agenda._given_up,
+    "wait_opened": Agenda._wait_opened,
+    "suspended": Agenda._suspended,
+    "woken": Agenda._woken,
+    "child_completed": Agenda._child_completed,
+    "paused": Agenda._given_up,
+    "compensating": Agenda._compensating,
+}
+"""What each kind of fact does; one that is not here only moves the number."""

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.schedules import ScheduleLog
@@ -14,7 +15,10 @@ from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
 from penstock_scheduler.agenda import Agenda
 from penstock_scheduler.calendar import Calendar
+from penstock_scheduler.carrier import Carrier
 from penstock_scheduler.cron import Cron
+from penstock_scheduler.ends import EndLoop, mark_ends
+from penstock_scheduler.families import Families
 from penstock_scheduler.flow import open_flow
 from penstock_scheduler.sweep import Sweep
 from penstock_scheduler.ticker import Ticker
@@ -58,22 +62,28 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     connection, names = runtime.connections[NAME], runtime.names
     timers = JetStreamTimers(connection, names)
     agenda, caught_up = Agenda(names), asyncio.Event()
-    waker = Waker(runtime.log, timers, agenda, runtime.clock, runtime.dice)
+    hints = Hints(connection, names)
+    carrier = Carrier(runtime.log, hints, runtime.clock, runtime.dice)
+    waker = Waker(carrier, timers, agenda, runtime.clock)
     sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, runtime.clock, runtime.dice)
     gate = Gate(names, runtime.log, runtime.registry)
     await gate.open()
     calendar, schedules = Calendar(names), ScheduleLog(runtime.log, gate.stamp_tick)
-    hints = Hints(connection, names)
     ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
     source = WakeUps(connection, names)
     wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
     cron = Cron(calendar, ticker, schedules, runtime.clock, lambda: wake_ups.is_busy)
+    ended = EndFacts(connection, names, names.ends_consumer)
+    families = Families(carrier, runtime.clock)
+    ends = EndLoop(ended, runtime.log, [families.tell_parent, families.cancel_children])
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {
         runtime.spawn(follow(runtime, agenda, calendar, cron.changed, caught_up), "scheduler.follow"),
         runtime.spawn(gate.watch(), "scheduler.gate"),
         runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
+        runtime.spawn(ends.run(), "scheduler.ends"),
+        runtime.spawn(mark_ends(ended, runtime.stopping), "scheduler.ends.mark"),
         runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
         runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),
     }
@@ -82,6 +92,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         yield []
     finally:
         await source.stop()
+        await ended.stop()
         await asyncio.wait({loop for loop in loops if loop.get_name() != "scheduler.gate"}, timeout=DRAIN_SECONDS)
         for loop in loops:
             loop.cancel()

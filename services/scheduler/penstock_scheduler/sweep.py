@@ -12,7 +12,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import LoseAttempt
 from penstock.handle import handle
 from penstock.ports import Clock, Dice, ExecutionLog, Leases, Timers, Unavailable
-from penstock.wire.names import START_WAIT
+from penstock.wire.names import START_WAIT, wait_token
 from penstock_scheduler.agenda import Agenda, Entry
 from penstock_scheduler.wakeups import Waker
 
@@ -118,9 +118,14 @@ class Sweep:
         wakes_at = entry.wakes_at
         if wakes_at is None or wakes_at <= self._clock():
             return
+        tokens = [START_WAIT]
+        if entry.starts_at is None:
+            tokens = [wait_token(wait.key) for wait in entry.waits if wait.until == wakes_at] or tokens
         try:
-            if not await self._timers.pending(entry.execution_id, START_WAIT):
-                await self._timers.set(entry.execution_id, START_WAIT, wakes_at)
+            for token in tokens:
+                if await self._timers.pending(entry.execution_id, token):
+                    return
+            await self._timers.set(entry.execution_id, tokens[0], wakes_at)
         except Unavailable:
             self._agenda.unchecked[entry.execution_id] = None
             raise

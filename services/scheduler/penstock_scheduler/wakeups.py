@@ -8,10 +8,12 @@ import structlog
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import WakeUp
-from penstock.handle import Handled, handle
-from penstock.ports import Clock, Dice, ExecutionLog, Timers, Unavailable
-from penstock.wire.names import START_WAIT, TICK_WAIT
+from penstock.domain.execution.state import Execution, State
+from penstock.handle import Handled
+from penstock.ports import Clock, Timers, Unavailable
+from penstock.wire.names import START_WAIT, TICK_WAIT, wait_token
 from penstock_scheduler.agenda import Agenda
+from penstock_scheduler.carrier import Carrier
 
 logger = structlog.get_logger("penstock")
 
@@ -45,35 +47,38 @@ class Source(Protocol):
 class Waker:
     """Carries out the command `WakeUp` for one execution."""
 
-    def __init__(self, log: ExecutionLog, timers: Timers, agenda: Agenda, clock: Clock, dice: Dice) -> None:
-        self._log = log
+    def __init__(self, carrier: Carrier, timers: Timers, agenda: Agenda, clock: Clock) -> None:
+        self._carrier = carrier
         self._timers = timers
         self._agenda = agenda
         self._clock = clock
-        self._dice = dice
 
     async def wake(self, execution_id: str) -> None:
-        """Append `due` or `discarded` if one is due; set the timer again if it came too early. Raises Unavailable."""
+        """Append what is due, if anything; set the timer again if it came too early. Raises Unavailable."""
         try:
             handled = await self._handle(execution_id)
         except Rejected as rejected:
             # Nothing is known of it (any more): nothing is due.
             logger.info("wake_up_void", execution=execution_id, code=rejected.code)
             return
-        wakes_at = handled.state.wakes_at
-        if not handled.facts and wakes_at is not None and wakes_at > self._clock():
-            await self._timers.set(execution_id, START_WAIT, wakes_at)
+        if not handled.facts:
+            await self._wait_on(handled.state)
+
+    async def _wait_on(self, state: Execution) -> None:
+        wakes_at = state.wakes_at
+        if wakes_at is None or wakes_at <= self._clock():
+            return
+        key = next((key for key, wait in state.waits.items() if wait.until == wakes_at), None)
+        is_wait = key is not None and state.state not in (State.SCHEDULED, State.RETRYING)
+        await self._timers.set(state.id, wait_token(key) if is_wait and key is not None else START_WAIT, wakes_at)
 
     async def _handle(self, execution_id: str) -> Handled:
-        entry = self._agenda.entries.get(execution_id)
+        entry, state = self._agenda.entries.get(execution_id), None
         if entry is not None and entry.wakes_at is not None and self._clock() >= entry.wakes_at:
             # It may be behind the log. Then the append is refused and the history is read; else the read is saved.
             state = entry.as_execution()
-            return await handle(
-                self._log, execution_id, WakeUp(), self._clock, self._dice, function=entry.function, state=state
-            )
         function = entry.function if entry is not None else None
-        return await handle(self._log, execution_id, WakeUp(), self._clock, self._dice, function=function)
+        return await self._carrier.carry_out(execution_id, WakeUp(), function, state)
 
 
 class WakeUpLoop:

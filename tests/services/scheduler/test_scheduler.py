@@ -1,8 +1,6 @@
 """The scheduler on a real server: what is due happens, once, never early, and what was lost is repaired."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -10,73 +8,9 @@ from eventually import eventually
 from penstock.domain.execution import commands as c
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.retries import RetryPolicy
-from penstock.handle import handle
-from penstock.jetstream.connect import Connection
-from penstock.jetstream.leases import LeaseTable
-from penstock.jetstream.log import JetStreamLog
-from penstock.jetstream.timers import JetStreamTimers, WakeUps
-from penstock.ports import Append
-from penstock.wire.names import START_WAIT, Names
-from penstock_scheduler.agenda import Agenda
-from penstock_scheduler.sweep import Sweep
-from penstock_scheduler.wakeups import Waker, WakeUpLoop
-from sample_facts import FUNCTION, new_id, now
-
-SECOND = 1_000_000
-
-
-@dataclass
-class Stage:
-    """The parts of one scheduler copy; the tests say which of its loops run."""
-
-    log: JetStreamLog
-    timers: JetStreamTimers
-    leases: LeaseTable
-    agenda: Agenda
-    waker: Waker
-    sweep: Sweep
-
-    async def create(self, execution_id: str = "", **fields: int) -> str:
-        execution_id = execution_id or new_id()
-        fact = f.Enqueued(n=1, at=now(), function=FUNCTION, trace_id=execution_id, **fields)  # type: ignore[arg-type]
-        await self.log.append(Append(execution_id=execution_id, function=FUNCTION, facts=[fact], expected=0))
-        return execution_id
-
-    async def send(self, execution_id: str, command: c.AnyCommand) -> None:
-        await handle(self.log, execution_id, command, now, lambda: 0.0, function=FUNCTION)
-
-    async def facts(self, execution_id: str) -> list[f.AnyFact | f.Unknown]:
-        return [recorded.fact for recorded in await self.log.read(execution_id, FUNCTION)]
-
-    async def kinds(self, execution_id: str) -> list[str]:
-        return [f.kind_of(fact) for fact in await self.facts(execution_id)]
-
-    async def follow(self) -> None:
-        """Bring the agenda to the end of the log."""
-        target = await self.log.last_sequence()
-        source = self.log.follow(self.agenda.position)
-        while self.agenda.position < target:
-            self.agenda.take(await anext(source))
-        await source.aclose()  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-async def stage(connection: Connection, environment: Names, log: JetStreamLog) -> Stage:
-    timers, leases = JetStreamTimers(connection, environment), LeaseTable(connection, environment)
-    agenda = Agenda(environment)
-    waker = Waker(log, timers, agenda, now, lambda: 0.0)
-    sweep = Sweep(log, timers, leases, agenda, waker, now, lambda: 0.0, late_seconds=0.0)
-    return Stage(log, timers, leases, agenda, waker, sweep)
-
-
-@pytest.fixture
-async def waking(stage: Stage, connection: Connection, environment: Names) -> AsyncIterator[WakeUps]:
-    """The loop that takes wake-ups."""
-    source = WakeUps(connection, environment)
-    loop = asyncio.create_task(WakeUpLoop(source, stage.waker).run())
-    yield source
-    await source.stop()
-    await loop
+from penstock.wire.names import START_WAIT
+from sample_facts import new_id, now
+from scheduler_stage import SECOND, Stage
 
 
 @pytest.mark.usefixtures("waking")
