@@ -1,27 +1,39 @@
-"""A line between a client and nats-server that breaks for ever at one chosen fact: just before it is sent, or after."""
+"""A line between a client and nats-server that breaks for chosen executions at chosen facts, before or after them."""
 
 import asyncio
 from types import TracebackType
 
 
-class FactGate:
-    """Counts messages published below `prefix`; at number `stop_at` it falls silent in both directions.
+class Stop:
+    """Where one execution stops: at its fact number `left`, which still reaches the server or does not."""
 
-    `passes` tells whether that message still reaches the server; its acknowledgement never comes back.
+    def __init__(self, left: int, passes: bool) -> None:
+        self.left = left
+        self.passes = passes
+        self.closed = False
+
+
+class FactGate:
+    """Forwards everything except what belongs to an execution that has reached its stop.
+
+    From then on nothing of that execution is published, and the acknowledgement of its last fact never comes back.
     """
 
-    def __init__(self, port: int, prefix: str, stop_at: int, passes: bool) -> None:
+    def __init__(self, port: int, prefix: str) -> None:
         self._target = port
         self._prefix = prefix.encode()
-        self._left = stop_at
-        self._passes = passes
-        self.passed = stop_at if passes else stop_at - 1
-        """How many of them reach the server."""
+        self._stops: dict[bytes, Stop] = {}
+        self._muted: set[bytes] = set()
+        """Reply subjects whose acknowledgement is held back."""
         self._server: asyncio.Server | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
-        self.closed = asyncio.Event()
+        self.all_closed = asyncio.Event()
         self.port = 0
+
+    def stop(self, execution_id: str, number: int, passes: bool) -> None:
+        """Break at the fact with this number that comes from this side, counted from 1."""
+        self._stops[execution_id.encode()] = Stop(number, passes)
 
     async def __aenter__(self) -> "FactGate":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -49,16 +61,33 @@ class FactGate:
             payload = b""
             if words and words[0] in (b"PUB", b"HPUB"):
                 payload = await reader.readexactly(int(words[-1]) + 2)
-                self._left -= words[1].startswith(self._prefix)
-            if self._left == 0 and not self.closed.is_set():
-                if self._passes:
-                    writer.write(line + payload)
-                    await writer.drain()
-                self.closed.set()
-            if not self.closed.is_set():
-                writer.write(line + payload)
+                if not self._lets_through(words):
+                    continue
+            writer.write(line + payload)
+
+    def _lets_through(self, words: list[bytes]) -> bool:
+        if not words[1].startswith(self._prefix):
+            return True
+        stop = self._stops.get(words[1][len(self._prefix) :].split(b".")[0])
+        if stop is None:
+            return True
+        if stop.closed:
+            return False
+        stop.left -= 1
+        if stop.left > 0:
+            return True
+        stop.closed = True
+        self._muted.add(words[2])
+        if all(each.closed for each in self._stops.values()):
+            self.all_closed.set()
+        return stop.passes
 
     async def _pump_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if not self.closed.is_set():
-                writer.write(data)
+        while line := await reader.readline():
+            words = line.split()
+            payload = b""
+            if words and words[0] in (b"MSG", b"HMSG"):
+                payload = await reader.readexactly(int(words[-1]) + 2)
+                if words[1] in self._muted:
+                    continue
+            writer.write(line + payload)

@@ -35,10 +35,16 @@ class Bench:
         self.log = log
 
     async def enqueue(
-        self, function: str, *args: Any, options: dict[str, Any] | None = None, event: Any = None, **kwargs: Any
+        self,
+        function: str,
+        *args: Any,
+        options: dict[str, Any] | None = None,
+        event: Any = None,
+        execution_id: str = "",
+        **kwargs: Any,
     ) -> str:
         """A new execution as the doors make it."""
-        execution_id = uuid_utils.uuid7().hex
+        execution_id = execution_id or uuid_utils.uuid7().hex
         now = system_clock()
         resolved = resolve(msgspec.convert(options or {}, CallOptions), now)
         origin = Origin(event=Raw(msgspec.json.encode(event)) if event is not None else None)

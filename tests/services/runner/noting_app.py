@@ -21,7 +21,12 @@ async def whole(journal: str) -> str:
 
 @app.function
 async def in_steps(ctx: Context, journal: str) -> list[str]:
-    return [await ctx.step(name, _note, journal, name) for name in ("one", "two", "three")]
+    return [await ctx.step(f"step-{number}", _note, journal, f"step-{number}") for number in range(10)]
+
+
+@app.function
+def in_steps_sync(ctx: Context, journal: str) -> list[str]:
+    return [ctx.step(f"step-{number}", _note, journal, f"step-{number}") for number in range(4)]
 
 
 @app.function

@@ -1,6 +1,7 @@
 """A runner alone in its process: `runner_process.py NATS_URL ENVIRONMENT [APP]`. SIGTERM drains it."""
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -22,7 +23,7 @@ async def main(url: str, environment: str, app: str = "sample_app:app") -> None:
     registry = FunctionRegistry(connection, names, log)
     await registry.open()
     runtime = Runtime(
-        settings=Settings(app=app, sync_processes=1, grace=0.5), names=names,
+        settings=Settings(app=app, sync_processes=int(os.environ.get("SYNC_PROCESSES", "1")), grace=0.5), names=names,
         connections={"runner": connection}, log=log, registry=registry, feed=Feed(log),
     )  # fmt: skip
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.stopping.set)

@@ -1,12 +1,12 @@
-"""A runner killed around each fact that it writes: the next one brings the execution to its one end."""
+"""A runner killed around each fact that it writes: the next one brings every execution to its one end."""
 
 import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+import uuid_utils
 
 from eventually import eventually
 from fact_gate import FactGate
@@ -18,88 +18,95 @@ from penstock.service.lifecycle import system_clock
 from runner_bench import Bench, StartRunner
 
 HERE = Path(__file__).parent
-PLAIN_FACTS = 2
-"""`started` and `succeeded`."""
-STEP_FACTS = 5
-"""The same around three steps."""
+ASYNC = {"whole": 2, "in_steps": 12}
+"""`started` and the outcome, and around ten steps the same. Together fewer than may be under way at once."""
+SYNC = {"in_steps_sync": 6}
+"""Four steps: each of these needs a process of its own."""
 
 
-def cases() -> list[Any]:
-    """Each fact of both executions, the kill coming just before it is sent, and just after it is stored."""
-    return [
-        pytest.param(function, number, stored, id=f"{function}-{'after' if stored else 'before'}-{number}")
-        for function, count in (("whole", PLAIN_FACTS), ("in_steps", STEP_FACTS))
-        for number in range(1, count + 1)
-        for stored in (False, True)
-    ]
-
-
-@pytest.mark.parametrize(("function", "number", "stored"), cases())
+@pytest.mark.parametrize("functions", [ASYNC, SYNC], ids=["async", "sync"])
 async def test_a_runner_may_be_killed_around_every_fact(
-    nats_server: EmbeddedServer,
-    bench: Bench,
-    start_runner: StartRunner,
-    tmp_path: Path,
-    function: str,
-    number: int,
-    stored: bool,
+    nats_server: EmbeddedServer, bench: Bench, start_runner: StartRunner, tmp_path: Path, functions: dict[str, int]
 ) -> None:
-    """One final state, and no step computed again once its result is in the log."""
-    journal = tmp_path / "journal"
-    journal.touch()
-    async with FactGate(nats_server.port, f"penstock.{bench.names.environment}.x.", number, stored) as gate:
-        execution = await _die_at(gate, bench, function, journal)
-    before = await bench.facts(execution)
-    assert len(before) == 1 + (number if stored else number - 1)
-    noted = journal.read_text().split()
-
-    await _do_without(bench, function, execution)
+    """Before each fact is sent and after each is stored: one end, the right result, no stored step computed again."""
+    async with FactGate(nats_server.port, f"penstock.{bench.names.environment}.x.") as gate:
+        executions = await _die(gate, bench, tmp_path, functions)
+    stored = {}
+    for execution, (function, number, passes) in executions.items():
+        before = await bench.facts(execution)
+        assert len(before) == 1 + (number if passes else number - 1), (function, number, passes)
+        completed = {fact.step for fact in before if isinstance(fact, StepCompleted)}
+        ended = any(isinstance(fact, FINAL) for fact in before)
+        stored[execution] = (completed, ended, len((tmp_path / execution).read_text().split()))
+        await _take_from_lapsed(bench, execution)
+    for function in functions:
+        await _hurry(bench, function)
     await start_runner("noting_app:app")
-    assert (await bench.final(execution)).state == "succeeded"
-    await eventually(lambda: _is_settled(bench, function))
-    facts = await bench.facts(execution)
-    assert [fact.n for fact in facts] == list(range(1, len(facts) + 1))
-    assert [isinstance(fact, FINAL) for fact in facts] == [False] * (len(facts) - 1) + [True]
-    completed = {fact.step for fact in before if isinstance(fact, StepCompleted)}
-    again = journal.read_text().split()[len(noted) :]
-    assert not completed & set(again)
-    if any(isinstance(fact, FINAL) for fact in before):
-        assert again == []
+    for execution, (function, _, _) in executions.items():
+        assert (await bench.final(execution)).state == "succeeded"
+        assert await bench.result(execution) == _result(function)
+        facts = await bench.facts(execution)
+        assert [fact.n for fact in facts] == list(range(1, len(facts) + 1))
+        assert [isinstance(fact, FINAL) for fact in facts] == [False] * (len(facts) - 1) + [True]
+        completed, ended, noted = stored[execution]
+        again = (tmp_path / execution).read_text().split()[noted:]
+        assert not completed & set(again)
+        assert not (ended and again)
+    for function in functions:
+        await eventually(lambda function=function: _is_settled(bench, function))
 
 
-async def _die_at(gate: FactGate, bench: Bench, function: str, journal: Path) -> str:
-    """An execution whose runner was killed when the gate closed."""
-    command = (
-        str(HERE / "runner_process.py"),
-        f"nats://127.0.0.1:{gate.port}",
-        bench.names.environment,
-        "noting_app:app",
-    )
-    with (journal.parent / "said").open("wb") as said:
+def _result(function: str) -> object:
+    if function == "whole":
+        return "whole"
+    return [f"step-{number}" for number in range(4 if function == "in_steps_sync" else 10)]
+
+
+async def _die(
+    gate: FactGate, bench: Bench, folder: Path, functions: dict[str, int]
+) -> dict[str, tuple[str, int, bool]]:
+    """An execution for each fact of each function, whose runner was killed when all had come to theirs."""
+    command = (str(HERE / "runner_process.py"), f"nats://127.0.0.1:{gate.port}", bench.names.environment)
+    with (folder / "said").open("wb") as said:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=said, stderr=said, env={**os.environ, "PYTHONPATH": str(HERE)}
-        )
+            sys.executable, *command, "noting_app:app", stdout=said, stderr=said,
+            env={**os.environ, "PYTHONPATH": str(HERE), "SYNC_PROCESSES": "12"},
+        )  # fmt: skip
+    executions = {}
     try:
-        await eventually(lambda: b"ready" in (journal.parent / "said").read_bytes(), within=20)
-        execution = await bench.enqueue(function, str(journal))
-        await asyncio.wait_for(gate.closed.wait(), 20)
+        await eventually(lambda: b"ready" in (folder / "said").read_bytes(), within=40)
+        for function, count in functions.items():
+            for number in range(1, count + 1):
+                for passes in (False, True):
+                    execution = uuid_utils.uuid7().hex
+                    executions[execution] = (function, number, passes)
+                    gate.stop(execution, number, passes)
+                    (folder / execution).touch()
+        for execution, (function, _, _) in executions.items():
+            await bench.enqueue(function, str(folder / execution), execution_id=execution)
+        await asyncio.wait_for(gate.all_closed.wait(), 40)
 
-        async def has_arrived() -> bool:
-            return len(await bench.facts(execution)) == 1 + gate.passed
+        async def have_arrived() -> bool:
+            wanted = (1 + number - (not passes) for _, number, passes in executions.values())
+            return [len(await bench.facts(each)) for each in executions] == list(wanted)
 
-        await eventually(has_arrived)
+        await eventually(have_arrived)
     finally:
         process.kill()
         await process.wait()
-    return execution
+    return executions
 
 
-async def _do_without(bench: Bench, function: str, execution: str) -> None:
-    """What its lapsed lease and the silence about its item lead to, without waiting for either."""
+async def _take_from_lapsed(bench: Bench, execution: str) -> None:
+    """What its lapsed lease leads to, without waiting for that."""
     state = fold_recorded(await bench.log.find(execution))
     assert state is not None
     if state.owner:
         await handle(bench.log, execution, LoseAttempt(activation=state.activation), system_clock, lambda: 0.5)
+
+
+async def _hurry(bench: Bench, function: str) -> None:
+    """What silence about its items leads to, without waiting for that."""
     stream, consumer = bench.names.executions, bench.names.runner_consumer(function)
     config = (await bench.connection.js.consumer_info(stream, consumer)).config
     config.ack_wait = 0.1
