@@ -34,7 +34,7 @@ class _Call(NamedTuple):
     attempt: int
     since: int
     parent: str
-    count: int
+    children: int
     left: frozenset[str]
 
 
@@ -108,7 +108,7 @@ def _wait_over(each: _Wait, outcome: str, error: f.ErrorInfo | None = None) -> O
 
 def _call_over(call: _Call, outcome: str, error: f.ErrorInfo | None = None) -> Over:
     attributes: dict[str, str | int] = {
-        t.WAIT_NAME: call.key, t.CHILDREN: call.count, t.WAIT_OUTCOME: outcome, t.ATTEMPT_NUMBER: call.attempt
+        t.WAIT_NAME: call.key, t.CHILDREN: call.children, t.WAIT_OUTCOME: outcome, t.ATTEMPT_NUMBER: call.attempt
     }  # fmt: skip
     path = ("attempt", str(call.attempt), "call", call.key)
     return Over(f"{t.CALL} {call.key}", path, call.parent, call.since, attributes, error)
