@@ -98,7 +98,7 @@ def closes(state: Execution, fact: f.AnyFact) -> bool:
     return evolve(state, EXECUTION_ID, fact).activation != state.activation
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), creation=first)
 def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, creation: f.Enqueued) -> None:
     """It folds, has no gap, nothing follows the end, at most one activation is open, each refusal has its code."""
