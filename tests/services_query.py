@@ -57,7 +57,7 @@ def _one(execution_id: str, dice: random.Random) -> tuple[str, list[f.AnyFact]]:
     facts: list[f.AnyFact] = []
     state: Execution | None = None
     command: c.AnyCommand = c.Enqueue(fact=first)
-    for _ in range(dice.randint(1, 25)):
+    for _ in range(dice.randint(1, 50)):
         try:
             new = decide(state, command, now, dice.random())
         except Rejected:
@@ -85,5 +85,35 @@ def _any_command(state: Execution, now: int, dice: random.Random) -> c.AnyComman
             c.Reschedule(run_at=now + 10),
             c.Succeed(activation=activation, result=Raw(b"7")) if dice.random() < 0.3 else c.WakeUp(),
             c.RequestCancel() if dice.random() < 0.2 else c.WakeUp(),
+            *_durable_commands(state, now, dice),
         ]
     )
+
+
+def _durable_commands(state: Execution, now: int, dice: random.Random) -> list[c.AnyCommand]:
+    """What code that waits does, and what is done to it."""
+    activation, child = state.activation, "c1" * 16
+    waits = [
+        f.Wait(key="nap", wait="sleep", until=now + dice.randint(0, 99)),
+        f.Wait(key="paid", wait="event", name="paid", group=dice.choice(["", "g"])),
+        f.Wait(key="receive", wait="message", name="default", group=dice.choice(["", "g"])),
+        f.Wait(key="call", wait="children", children=[child], until=dice.choice([None, now + 50])),
+    ]
+    chosen = dice.sample(waits, dice.randint(1, 2))
+    policy = RetryPolicy(retries=1, shape="fixed", initial=0.00001)
+    return [
+        c.OpenWaits(activation=activation, waits=chosen, suspends=dice.random() < 0.7),
+        c.OpenWaits(activation=activation, waits=chosen, suspends=True),
+        c.CompleteWait(wait="paid", outcome="event", source="e1", early=dice.random() < 0.2),
+        c.ReceiveMessage(message=f"m{dice.randint(0, 3)}", channel="default", body=Raw(b"1")),
+        c.CallChildren(activation=activation, call="call", children=[f.Child(id=child, function="add")]),
+        c.CompleteChild(child=child, state="succeeded"),
+        c.CompleteStep(
+            activation=activation, step=dice.choice(["a", "b", "a~undo"]), started_at=now, result=Raw(b"1"), undo=True
+        ),
+        c.FailStep(activation=activation, step="a", started_at=now, error=BOOM, policy=policy),
+        c.ReportProgress(activation=activation, done=dice.randint(0, 9), total=9),
+        c.Fail(activation=activation, error=BOOM, policy=policy, pause=dice.random() < 0.5, terminal=True),
+        c.Resume(),
+        c.FinishCompensation(activation=activation),
+    ]

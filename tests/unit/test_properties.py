@@ -98,7 +98,7 @@ def closes(state: Execution, fact: f.AnyFact) -> bool:
     return evolve(state, EXECUTION_ID, fact).activation != state.activation
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), creation=first)
 def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, creation: f.Enqueued) -> None:
     """It folds, has no gap, nothing follows the end, at most one activation is open, each refusal has its code."""
@@ -127,7 +127,8 @@ def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, cre
         assert not (state.suspended and not state.waits), "nothing would ever wake it"
         assert not (state.suspended or state.paused) or (state.state is State.WAITING and not state.activation)
         assert state.state is not State.WAITING or state.suspended or state.paused
-        assert not any(key in state.ops and state.ops[key].done for key in state.waits)
+        over = {key for key, op in state.ops.items() if op.done and op.kind != "call"}
+        assert not over & set(state.waits)
         history.extend(facts)
     assert refused <= set(CATALOGUE)
     assert [fact.n for fact in history] == list(range(1, len(history) + 1))

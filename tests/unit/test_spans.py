@@ -17,6 +17,24 @@ from penstock.telemetry import names as t
 from penstock.telemetry.spans import SpanData, Trail, spans_of
 from penstock.telemetry.switch import is_on
 from penstock.testing.given import EXECUTION_ID
+from unit.durable_histories import (
+    CHILD,
+    OTHER,
+    REJECTED,
+    RUNNING,
+    called,
+    child_done,
+    children,
+    compensating,
+    event,
+    message,
+    opened,
+    sleep,
+    step,
+    step_failed,
+    token,
+    woken,
+)
 from unit.histories import BOOM, TRACE, enqueued, lost, retry_scheduled, started
 from unit.test_properties import commands, first
 
@@ -102,6 +120,106 @@ def test_a_step_is_a_child_of_its_attempt() -> None:
     assert (step.start, step.end) == (25, 30)
 
 
+DURABLE = (
+    enqueued(at=10), started(at=20), step_failed(3, at=30, retry_at=35), step(4, at=40),
+    opened(5, event(group="g"), sleep("nap", 90, group="g"), at=50), woken(6, "nap", at=90, wakes=True),
+    started(n=7, at=95, activation=6, runner="r2"), called(8, CHILD, OTHER), opened(9, children(), at=100),
+    child_done(10, at=110), child_done(11, OTHER, at=120, wakes=True), started(n=12, at=130, activation=11),
+    opened(13, message(), suspends=False, at=140), f.Succeeded(n=14, at=150, attempt=1),
+)  # fmt: skip
+
+
+def test_an_attempt_that_waits_and_goes_on_is_one_span() -> None:
+    """From its first start to its outcome; the queue after each wake-up is a span inside it."""
+    found = everything(*DURABLE)
+    attempts = [span for span in found if span.name.startswith("attempt")]
+    assert [(span.name, span.start, span.end) for span in attempts] == [("attempt 1", 20, 150)]
+    queued = [(span.start, span.end, span.parent_id) for span in found if span.name == "queued"]
+    inside = attempts[0].span_id
+    assert queued == [(10, 20, span_id(EXECUTION_ID)), (90, 95, inside), (120, 130, inside)]
+
+
+def test_a_wait_is_a_span_from_its_opening_until_it_is_over() -> None:
+    """Its alternatives have lost; what is open at the end is closed."""
+    found = {span.name: span for span in everything(*DURABLE)}
+    waits = [span for span in everything(*DURABLE) if span.name.startswith("wait")]
+    assert [(span.name, span.start, span.end, span.attributes[t.WAIT_OUTCOME]) for span in waits] == [
+        ("wait nap", 50, 90, "elapsed"), ("wait approved", 50, 90, "lost"), ("wait receive", 140, 150, "closed"),
+    ]  # fmt: skip
+    assert found["wait nap"].span_id == span_id(EXECUTION_ID, "wait", "5", "nap")
+    assert found["wait nap"].parent_id == span_id(EXECUTION_ID, "attempt", "1")
+    assert found["wait approved"].attributes[t.WAIT_FOR] == "doc.approved"
+
+
+def test_a_call_is_a_span_until_its_last_child_has_ended() -> None:
+    """Its id can be computed before, so that the children's spans may nest below it."""
+    call = {span.name: span for span in everything(*DURABLE)}["call call"]
+    assert (call.start, call.end, call.attributes[t.CHILDREN]) == (0, 120, 2)
+    assert call.span_id == span_id(EXECUTION_ID, "attempt", "1", "call", "call")
+    detached = {span.name: span for span in everything(*RUNNING, called(detached=True))}["call call"]
+    assert detached.attributes[t.WAIT_OUTCOME] == "detached"
+
+
+def test_each_failed_try_of_a_step_is_a_span_with_its_error() -> None:
+    """Beside the one that worked."""
+    tries = [span for span in everything(*DURABLE) if span.name == "step a"]
+    assert [(span.error, span.end) for span in tries] == [(BOOM, 30), (None, 40)]
+    assert tries[0].span_id == span_id(EXECUTION_ID, "attempt", "1", "step", "a", "try", "1")
+    assert tries[1].span_id == span_id(EXECUTION_ID, "attempt", "1", "step", "a")
+
+
+def test_a_rejected_wait_shows_its_reason() -> None:
+    """A time-out is no error of the wait."""
+    waiting = (*RUNNING, opened(3, token()))
+    rejected = woken(4, "pay", "rejected", error=REJECTED, wakes=True)
+    assert {span.name: span for span in everything(*waiting, rejected)}["wait pay"].error == REJECTED
+    over = woken(4, "pay", "timed_out", wakes=True)
+    assert {span.name: span for span in everything(*waiting, over)}["wait pay"].error is None
+
+
+def test_a_pause_is_a_span_until_it_is_resumed() -> None:
+    """The attempt before it has failed, the one after it is the next."""
+    history = (
+        enqueued(at=1), started(at=2), f.Paused(n=3, at=9, attempt=1, error=BOOM), f.Resumed(n=4, at=50),
+        started(n=5, at=60, activation=4, attempt=2), f.Succeeded(n=6, at=70, attempt=2),
+    )  # fmt: skip
+    found = spans(*history)
+    assert (found["paused"].start, found["paused"].end) == (9, 50)
+    assert (found["queued"].start, found["queued"].end) == (50, 60)
+    assert found["attempt 1"].error == BOOM
+    assert found["attempt 2"].error is None
+
+
+def test_undoing_is_a_span_with_its_steps_inside() -> None:
+    """Until the end; the waits of the function are over with its beginning."""
+    history = (
+        enqueued(at=1), started(at=2), step(3, undo=True), opened(4, sleep(), suspends=False, at=5),
+        f.CancelRequested(n=5, at=6), compensating(6, "cancelled", at=7), f.Due(n=7, at=7),
+        started(n=8, at=8, activation=7), step(9, "a~undo", at=9), f.Cancelled(n=10, at=11),
+    )  # fmt: skip
+    found = {span.name: span for span in everything(*history)}
+    undo = found["undo"]
+    assert (undo.start, undo.end, undo.span_id) == (7, 11, span_id(EXECUTION_ID, "undo", "6"))
+    assert found["step a~undo"].parent_id == undo.span_id
+    assert (found["wait nap"].end, found["wait nap"].attributes[t.WAIT_OUTCOME]) == (7, "closed")
+    assert (found["attempt 1"].start, found["attempt 1"].end) == (2, 7)
+
+
+def test_a_lost_undoing_goes_on_in_the_same_span() -> None:
+    """What runs it anew is an attempt inside it."""
+    history = (
+        enqueued(), started(), step(3, undo=True), compensating(4), f.Due(n=5, at=0), started(n=6, activation=5),
+        lost(n=7, activation=5), f.Due(n=8, at=0), started(n=9, activation=8, attempt=2),
+        f.Failed(n=10, at=0, attempt=2, error=BOOM),
+    )  # fmt: skip
+    found = {span.name: span for span in everything(*history)}
+    assert found["attempt 2"].parent_id == found["undo"].span_id
+
+
+def everything(*facts: f.AnyFact) -> list[SpanData]:
+    return spans_of([Recorded(EXECUTION_ID, "work", number, fact) for number, fact in enumerate(facts, start=1)])
+
+
 def test_a_delay_is_a_span_until_it_is_due() -> None:
     """Then the queue time begins."""
     found = spans(enqueued(at=10, run_at=50), f.Due(n=2, at=51), started(n=3, at=60, activation=2))
@@ -163,15 +281,16 @@ def test_increments_make_the_whole_and_leave_nothing_open(data: st.DataObject, c
     assert len({span.span_id for span in whole}) == len(whole)
     ended = isinstance(history[-1].fact, f.FINAL)
     assert sum(span.span_id == span_id(EXECUTION_ID) for span in whole) == ended
-    starts = sum(isinstance(recorded.fact, f.Started) for recorded in history)
+    attempts = {recorded.fact.attempt for recorded in history if isinstance(recorded.fact, f.Started)}
     if ended:
-        assert sum(span.name.startswith(t.ATTEMPT) for span in whole) == starts
+        assert {span.attributes[t.ATTEMPT_NUMBER] for span in whole if span.name.startswith(t.ATTEMPT)} == attempts
+        assert {span.parent_id for span in whole} - {None} <= {span.span_id for span in whole}
 
 
 def _history(data: st.DataObject, creation: f.Enqueued) -> Sequence[Recorded]:
     facts: list[f.AnyFact] = [creation]
     state = evolve(None, EXECUTION_ID, creation)
-    for now in range(0, 120, 10):
+    for now in range(0, 200, 10):
         try:
             more = decide(state, data.draw(commands(state.activation)), now, 0.5)
         except Rejected:
@@ -203,7 +322,11 @@ def test_every_attribute_and_span_is_registered_with_a_description() -> None:
     """Dashboards are built on these names: what is used is registered, and what is registered says what it means."""
     everything = [
         span
-        for history in (RETRIED, (enqueued(event_id="e", parent_id="p", rerun_of="r"), started(), STEP, RETRIED[-1]))
+        for history in (
+            RETRIED,
+            (enqueued(event_id="e", parent_id="p", rerun_of="r", restarted_from="s"), started(), STEP, RETRIED[-1]),
+            DURABLE,
+        )
         for span in spans_of([Recorded(EXECUTION_ID, "work", n, fact) for n, fact in enumerate(history, start=1)])
     ]
     assert {name for span in everything for name in span.attributes} <= set(t.ATTRIBUTES)

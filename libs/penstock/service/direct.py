@@ -45,11 +45,16 @@ Handle = Callable[[Call], Awaitable[Answer]]
 
 
 class DirectRoute(NamedTuple):
-    """A path of the form `<prefix>{variable}<suffix>`, or exactly `prefix` when `suffix` is None."""
+    """A path of the form `<prefix>{variable}<suffix>`, or exactly `prefix` when `suffix` is None.
+
+    An open one asks for no API key, since its variable is a right of its own: it answers browsers of any origin, takes
+    small bodies only, and its path is not logged.
+    """
 
     prefix: str
     suffix: str | None
     handle: Handle
+    is_open: bool = False
 
     def match(self, path: str) -> str | None:
         """The variable part, or None for another path."""
@@ -73,6 +78,7 @@ def direct_post(
     media_types: tuple[str, ...] = ("application/json",),
     example: Any = None,
     method: HttpMethod = HttpMethod.POST,
+    is_open: bool = False,
 ) -> HTTPRouteHandler:
     """A POST route. `path` may hold one variable; `body`, `answer` and `example` document it.
 
@@ -80,7 +86,7 @@ def direct_post(
     """
     variable = _VARIABLE.search(path)
     prefix, suffix = (path[: variable.start()], path[variable.end() :]) if variable else (path, None)
-    direct = DirectRoute(prefix, suffix, handle)
+    direct = DirectRoute(prefix, suffix, handle, is_open)
     (schema,), components = msgspec.json.schema_components([body], ref_template="#/components/schemas/{name}")
 
     @dataclass
@@ -106,6 +112,7 @@ def direct_post(
         summary=summary,
         operation_id=operation_id,
         operation_class=Documented,
+        security=[{}] if is_open else None,
         responses={status: ResponseSpec(answer, generate_examples=False, description="Accepted")},
         opt={COMPONENTS: components} | ({OPTION: direct} if method == HttpMethod.POST else {}),
     )(answer_slowly)

@@ -14,7 +14,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from penstock.domain.errors import Rejected
-from penstock.domain.limits import request_bytes_max
+from penstock.domain.limits import message_bytes_max, request_bytes_max
 from penstock.ports import Unavailable
 from penstock.service.direct import OPTION, Call, DirectRoute
 from penstock.service.openapi import document, openapi_config
@@ -24,6 +24,16 @@ logger = structlog.get_logger("penstock")
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Addresses that answer without a key: what an orchestrator asks."""
+
+OPEN_REQUEST_BYTES_MAX = message_bytes_max + 8 * 1024
+"""Largest body that is taken from somebody without an API key: one message and what is around it."""
+
+CROSS_ORIGIN = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "POST",
+    "Access-Control-Allow-Headers": "Content-Type",
+    "Access-Control-Max-Age": "600",
+}
 
 Check = Callable[[], str | None]
 
@@ -50,18 +60,24 @@ class HttpApp:
         if scope["type"] != ScopeType.HTTP:
             await self.litestar(scope, receive, send)
             return
-        path = scope["path"]
+        path, method = scope["path"], scope["method"]
         headers = dict(scope["headers"])
-        if path not in OPEN_PATHS and not self._is_authorised(headers.get(b"authorization", b"")):
+        if not (self._is_authorised(headers.get(b"authorization", b"")) or self._is_open(path)):
             await _send_answer(send, problem_answer(Rejected("unauthorized", "The API key is missing or wrong.")))
             return
-        if scope["method"] == "POST":
+        if method in ("POST", "OPTIONS"):
             for direct in self._direct:
                 value = direct.match(path)
-                if value is not None:
+                if value is not None and method == "POST":
                     await _send_answer(send, await _answer(direct, value, headers, receive, path))
                     return
+                if value is not None and direct.is_open:
+                    await _send_answer(send, Answer(204, b"", {**CROSS_ORIGIN, **PREFLIGHT}))
+                    return
         await self.litestar(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in OPEN_PATHS or any(each.is_open and each.match(path) is not None for each in self._direct)
 
     def _is_authorised(self, header: bytes) -> bool:
         if hmac.compare_digest(header, self._bearer):
@@ -73,35 +89,38 @@ class HttpApp:
 async def _answer(
     direct: DirectRoute, value: str, headers: Mapping[bytes, bytes], receive: Receive, path: str
 ) -> Answer:
+    limit = OPEN_REQUEST_BYTES_MAX if direct.is_open else request_bytes_max
     try:
-        return await direct.handle(Call(value, headers, await read_body(headers, receive)))
+        answer = await direct.handle(Call(value, headers, await read_body(headers, receive, limit)))
     except Exception as error:
-        return problem_answer(error, path)
+        # The variable part of an open path is a right, and rights are not logged.
+        answer = problem_answer(error, direct.prefix if direct.is_open else path)
+    return answer._replace(headers={**answer.headers, **CROSS_ORIGIN}) if direct.is_open else answer
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int = request_bytes_max) -> bytes:
     """The whole body. Raises Rejected `payload_too_large` as soon as it is over the limit, announced or not."""
     announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > request_bytes_max:
-        raise _too_large()
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
     message: Any = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
-        if len(body) > request_bytes_max:
-            raise _too_large()
+        if len(body) > limit:
+            raise _too_large(limit)
         return body
     parts, size = [body], len(body)
     while message.get("more_body"):
         message = await receive()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > request_bytes_max:
-            raise _too_large()
+        if size > limit:
+            raise _too_large(limit)
     return b"".join(parts)
 
 
-def _too_large() -> Rejected:
-    return Rejected("payload_too_large", f"A request has at most {request_bytes_max} bytes.", limit=request_bytes_max)
+def _too_large(limit: int) -> Rejected:
+    return Rejected("payload_too_large", f"This address takes at most {limit} bytes.", limit=limit)
 
 
 async def _send_answer(send: Send, answer: Answer) -> None:

@@ -34,7 +34,11 @@ DELAY = SpanName("delay", "From acceptance, or from the last move, until the tim
 QUEUED = SpanName("queued", "Runnable, and waiting for a runner.")
 ATTEMPT = SpanName("attempt", "One attempt, followed by its number; spans of user code nest below it.")
 RETRY_WAIT = SpanName("retry wait", "The backoff between a failed attempt and the next.")
-STEP = SpanName("step", "One step, followed by its name.")
+STEP = SpanName("step", "One step, followed by its name; each failed try of it is a span with its error.")
+WAIT = SpanName("wait", "One wait, followed by its name: from its opening until it is over.")
+CALL = SpanName("call", "A call of child executions, followed by its name, until the last of them has ended.")
+PAUSED = SpanName("paused", "Failed, and waiting for somebody to mend it and resume.")
+UNDO = SpanName("undo", "Undoing the steps of an execution that fails or is cancelled.")
 
 # Events.
 EXCEPTION = Name("exception", "The error that ended the attempt.")
@@ -63,6 +67,13 @@ ATTEMPT_OUTCOME = Attribute("penstock.attempt.outcome", "Kind of the fact that e
 RUNNER = Attribute("penstock.runner", "The runner that ran the attempt.")
 ACTIVATION = Attribute("penstock.activation", "Number of the fact that made the execution runnable.")
 STEP_NAME = Attribute("penstock.step", "Name of the step.")
+STEP_FAILURES = Attribute("penstock.step.failures", "How often the step has failed, this time included.")
+WAIT_NAME = Attribute("penstock.wait", "Name of the wait or of the call.")
+WAIT_KIND = Attribute("penstock.wait.kind", "`sleep`, `event`, `token` or `message`.")
+WAIT_FOR = Attribute("penstock.wait.for", "Name of the event, or channel of the message.")
+WAIT_OUTCOME = Attribute("penstock.wait.outcome", "What ended it; `lost` if an alternative was over first.")
+CHILDREN = Attribute("penstock.call.children", "How many executions were called.")
+EXECUTION_RESTARTED_FROM = Attribute("penstock.execution.restarted_from", "The step that it was restarted from.")
 
 # Resources.
 SERVICE_NAME = Attribute("service.name", "`penstock-ingest`, `penstock-scheduler` or `penstock-runner`.")

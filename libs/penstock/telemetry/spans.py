@@ -2,7 +2,9 @@
 
 A `Trail` remembers what is open in one execution; each fact closes some spans and opens others. Span ids are
 `ids.span_id` of the execution and the path in it: none for the execution itself, `enqueue`, `delay/<n>`, `queued/<n>`,
-`attempt/<number>`, `retry/<number>` and `attempt/<number>/step/<name>`, with <n> the number of the fact that began it.
+`attempt/<number>`, `retry/<number>`, `attempt/<number>/step/<name>`, `attempt/<number>/step/<name>/try/<failure>`,
+`attempt/<number>/call/<name>`, `wait/<n>/<name>`, `paused/<n>` and `undo/<n>`, with <n> the number of the fact that
+began it. An attempt that waits and goes on is one attempt and one span.
 """
 
 from collections.abc import Iterable
@@ -11,9 +13,11 @@ from typing import Literal, assert_never
 import msgspec
 
 from penstock.domain.execution import facts as f
+from penstock.domain.execution.evolve_durable import DURABLE, AnyDurableFact
 from penstock.domain.ids import span_id
 from penstock.ports import Recorded
 from penstock.telemetry import names as t
+from penstock.telemetry.waits import Over, Pending
 
 Part = Literal["ingest", "scheduler", "runner"]
 """The service that a span belongs to."""
@@ -39,7 +43,10 @@ class SpanData(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Trail:
     """What is open in one execution. `add` takes its facts in order and answers with the spans that each completes."""
 
-    __slots__ = ("_attempt", "_first", "_queued", "_root", "_started", "_waiting", "execution_id", "last")
+    __slots__ = (
+        "_attempt", "_closed", "_first", "_pause", "_pending", "_queued", "_root", "_started", "_undoing",
+        "execution_id", "last",
+    )  # fmt: skip
 
     def __init__(self, execution_id: str) -> None:
         self.execution_id = execution_id
@@ -49,11 +56,16 @@ class Trail:
         self._root = span_id(execution_id)
         self._queued: tuple[int, int] | None = None
         """(number, time) of the run fact whose activation nobody has started."""
-        self._waiting: tuple[str, str, int] | None = None
-        """(`delay` or `retry`, its number, time) of the pause under way."""
+        self._pause: tuple[str, str, int] | None = None
+        """(`delay`, `retry` or `paused`, its number, time) of the pause under way."""
         self._started: f.Started | None = None
+        """The first start of the attempt under way."""
         self._attempt = ""
-        """Span id of the attempt under way."""
+        """Span id of the attempt that was started last."""
+        self._closed = 0
+        """The last attempt that is over: what starts under its number only undoes its steps."""
+        self._undoing: f.Compensating | None = None
+        self._pending = Pending()
 
     def add(self, fact: f.AnyFact | f.Unknown) -> list[SpanData]:
         """The spans that this fact completes. A history without its first fact gives none."""
@@ -64,27 +76,26 @@ class Trail:
             return [self._begin(fact)]
         if self._first is None:
             return []
+        if isinstance(fact, DURABLE):
+            return self._add_durable(fact)
         match fact:
             case f.Started():
-                spans = self._dequeue(fact.at)
-                self._started = fact
-                self._attempt = span_id(self.execution_id, "attempt", str(fact.attempt))
-                return spans
-            case f.StepCompleted():
-                return [self._step(fact)]
+                return self._start(fact)
             case f.Due():
                 spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
                 self._queued = (fact.n, fact.at)
                 return spans
             case f.RetryScheduled():
                 spans = self._stop(fact, fact.error)
-                self._waiting = ("retry", str(fact.attempt), fact.at)
+                # Undoing begins under the number of an attempt that may have had its backoff.
+                number = str(fact.attempt) if self._undoing is None else f"undo/{fact.n}"
+                self._pause = ("retry", number, fact.at)
                 return spans
             case f.AttemptLost():
                 return self._stop(fact, f.ErrorInfo(code="runner_lost", message=f"{fact.runner}: {fact.reason}"))
             case f.Rescheduled():
                 spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
-                self._waiting = ("delay", str(fact.n), fact.at)
+                self._pause = ("delay", str(fact.n), fact.at)
                 return spans
             case f.Succeeded():
                 return self._end(fact, "succeeded", None)
@@ -99,21 +110,58 @@ class Trail:
             case f.Admitted() | f.CancelRequested() | f.Unknown():
                 # Waiting for admission and waiting for a runner are one queue time.
                 return []
-            case (
-                f.StepStarted() | f.StepFailed() | f.WaitOpened() | f.Suspended() | f.Woken() | f.ChildCalled()
-                | f.ChildCompleted() | f.MessageReceived() | f.Progressed() | f.Paused() | f.Resumed()
-                | f.Compensating()
-            ):  # fmt: skip
+            case _:
+                assert_never(fact)
+
+    def _add_durable(self, fact: AnyDurableFact) -> list[SpanData]:
+        match fact:
+            case f.StepCompleted():
+                return [self._step(fact, (), {}, None)]
+            case f.StepFailed():
+                own: dict[str, Value] = {t.STEP_FAILURES: fact.failures}
+                return [self._step(fact, ("try", str(fact.failures)), own, fact.error)]
+            case f.WaitOpened():
+                self._pending.opened(fact, self._parent)
+                return []
+            case f.Woken():
+                return self._woken(fact, self._pending.woken(fact))
+            case f.ChildCalled():
+                number = self._started.attempt if self._started is not None else self._closed
+                return self._over(fact.at, self._pending.called(fact, number, self._parent))
+            case f.ChildCompleted():
+                return self._woken(fact, self._pending.child_completed(fact))
+            case f.Paused():
+                spans = self._stop(fact, fact.error)
+                self._pause = ("paused", str(fact.n), fact.at)
+                return spans
+            case f.Resumed():
+                spans = self._resume(fact.at)
+                self._queued = (fact.n, fact.at)
+                return spans
+            case f.Compensating():
+                spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
+                spans += self._over(fact.at, self._pending.close_waits())
+                spans += self._stop(fact, fact.error)
+                self._undoing = fact
+                return spans
+            case f.StepStarted() | f.Suspended() | f.MessageReceived() | f.Progressed():
                 return []
             case _:
                 assert_never(fact)
+
+    @property
+    def _parent(self) -> str:
+        """Span id of what is under way: the undoing, the attempt, or the execution."""
+        if self._undoing is not None:
+            return span_id(self.execution_id, "undo", str(self._undoing.n))
+        return self._attempt if self._started is not None else self._root
 
     def _begin(self, fact: f.Enqueued) -> SpanData:
         self._first = fact
         if fact.run_at is None:
             self._queued = (fact.n, fact.at)
         else:
-            self._waiting = ("delay", str(fact.n), fact.at)
+            self._pause = ("delay", str(fact.n), fact.at)
         own: dict[str, Value] = {
             t.MESSAGING_SYSTEM: "nats",
             t.MESSAGING_OPERATION_NAME: "enqueue",
@@ -127,22 +175,43 @@ class Trail:
             return []
         (number, since), self._queued = self._queued, None
         own = span_id(self.execution_id, "queued", str(number))
-        return [self._span(t.QUEUED, "scheduler", own, since, at, {t.ACTIVATION: number})]
+        return [self._span(t.QUEUED, "scheduler", own, since, at, {t.ACTIVATION: number}, parent=self._parent)]
 
     def _resume(self, at: int) -> list[SpanData]:
         """The delay or the backoff is over."""
-        if self._waiting is None:
+        if self._pause is None:
             return []
-        (kind, number, since), self._waiting = self._waiting, None
-        name = t.DELAY if kind == "delay" else t.RETRY_WAIT
+        (kind, number, since), self._pause = self._pause, None
+        name = {"delay": t.DELAY, "retry": t.RETRY_WAIT, "paused": t.PAUSED}[kind]
         return [self._span(name, "scheduler", span_id(self.execution_id, kind, number), since, at, {})]
+
+    def _start(self, fact: f.Started) -> list[SpanData]:
+        spans = self._dequeue(fact.at)
+        if self._started is None and fact.attempt > self._closed:
+            self._started = fact
+            self._attempt = span_id(self.execution_id, "attempt", str(fact.attempt))
+        return spans
+
+    def _woken(self, fact: f.Woken | f.ChildCompleted, over: list[Over]) -> list[SpanData]:
+        if fact.wakes:
+            self._queued = (fact.n, fact.at)
+        return self._over(fact.at, over)
+
+    def _over(self, at: int, over: list[Over]) -> list[SpanData]:
+        return [
+            self._span(
+                each.name, "scheduler", span_id(self.execution_id, *each.path), each.since, at, each.attributes,
+                each.error, each.parent,
+            )
+            for each in over
+        ]  # fmt: skip
 
     def _stop(self, fact: f.AnyFact, error: f.ErrorInfo | None) -> list[SpanData]:
         """The attempt under way is over."""
         started = self._started
         if started is None:
             return []
-        self._started = None
+        self._started, self._closed = None, started.attempt
         own: dict[str, Value] = {
             t.MESSAGING_SYSTEM: "nats",
             t.MESSAGING_OPERATION_NAME: "process",
@@ -154,19 +223,33 @@ class Trail:
         if started.version:
             own[t.FAAS_VERSION] = started.version
         name = f"{t.ATTEMPT} {started.attempt}"
-        return [self._span(name, "runner", self._attempt, started.at, fact.at, own, error)]
+        parent = self._parent if self._undoing is not None else None
+        return [self._span(name, "runner", self._attempt, started.at, fact.at, own, error, parent)]
 
-    def _step(self, fact: f.StepCompleted) -> SpanData:
-        own = span_id(self.execution_id, "attempt", str(fact.attempt), "step", fact.step)
-        attributes: dict[str, Value] = {t.STEP_NAME: fact.step, t.ATTEMPT_NUMBER: fact.attempt}
-        parent = span_id(self.execution_id, "attempt", str(fact.attempt))
-        return self._span(f"{t.STEP} {fact.step}", "runner", own, fact.started_at, fact.at, attributes, parent=parent)
+    def _step(
+        self,
+        fact: f.StepCompleted | f.StepFailed,
+        path: tuple[str, ...],
+        own: dict[str, Value],
+        error: f.ErrorInfo | None,
+    ) -> SpanData:
+        span = span_id(self.execution_id, "attempt", str(fact.attempt), "step", fact.step, *path)
+        own |= {t.STEP_NAME: fact.step, t.ATTEMPT_NUMBER: fact.attempt}
+        name = f"{t.STEP} {fact.step}"
+        return self._span(name, "runner", span, fact.started_at, fact.at, own, error, self._parent)
 
     def _end(self, fact: f.AnyFact, state: str, error: f.ErrorInfo | None) -> list[SpanData]:
         first = self._first
         assert first is not None
-        spans = [*self._dequeue(fact.at), *self._resume(fact.at), *self._stop(fact, error)]
-        own: dict[str, Value] = {
+        spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
+        spans += self._over(fact.at, self._pending.close_all())
+        spans += self._stop(fact, error)
+        if self._undoing is not None:
+            undoing, span = self._undoing, self._parent
+            self._undoing = None
+            own: dict[str, Value] = {t.ATTEMPT_OUTCOME: undoing.outcome}
+            spans.append(self._span(t.UNDO, "runner", span, undoing.at, fact.at, own, undoing.error))
+        own = {
             t.FAAS_INVOCATION_ID: self.execution_id,
             t.FAAS_TRIGGER: "pubsub" if first.event_id is not None else "other",
             t.EXECUTION_STATE: state,
@@ -175,6 +258,7 @@ class Trail:
             (t.MESSAGING_MESSAGE_ID, first.event_id),
             (t.EXECUTION_PARENT, first.parent_id),
             (t.EXECUTION_RERUN_OF, first.rerun_of),
+            (t.EXECUTION_RESTARTED_FROM, first.restarted_from),
         )
         own.update({name: value for name, value in optional if value is not None})
         root = self._span(first.function, "ingest", self._root, first.at, fact.at, own, error, first.parent_span)

@@ -143,6 +143,8 @@ def same_request(stored: Enqueued, wanted: Enqueued) -> bool:
     """True if both ask for the same: function, arguments and event by value. Options do not count."""
     if stored.function != wanted.function or stored.rerun_of != wanted.rerun_of:
         return False
+    if stored.restarted_from != wanted.restarted_from:
+        return False
     if (stored.event is None) != (wanted.event is None):
         return False
     if stored.event is not None and wanted.event is not None and _essence(stored.event) != _essence(wanted.event):

@@ -19,7 +19,10 @@ from penstock_ingest.executions import ExecutionRoutes
 from penstock_ingest.fan_out import FanOut
 from penstock_ingest.flow import FlowRoutes
 from penstock_ingest.messages import Planner
+from penstock_ingest.rerun import RerunRoutes
 from penstock_ingest.schedules import ScheduleRoutes
+from penstock_ingest.signals import SignalRoutes
+from penstock_ingest.steering import Steering
 
 NAME = "ingest"
 DRAIN_SECONDS = 10.0
@@ -33,22 +36,24 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     gate = Gate(names, runtime.log, runtime.registry)
     await gate.open()
     watching = runtime.spawn(gate.watch(), "gate")
-    acceptor = Acceptor(runtime.log, Payloads(connection, names), timers, runtime.settings.trace_url, gate)
+    payloads = Payloads(connection, names)
+    acceptor = Acceptor(runtime.log, payloads, timers, runtime.settings.trace_url, gate)
     drafter = Drafter(names.environment, runtime.registry, clock)
     inbox = EventInbox(connection, names)
     planner = Planner(names, runtime.registry, drafter, clock)
     events = EventRoutes(names, Publisher(connection), clock)
     executions = ExecutionRoutes(drafter, acceptor)
-    control = ControlRoutes(
-        names.environment, runtime.log, timers, drafter, acceptor, Hints(connection, names), clock, runtime.dice
-    )
+    steering = Steering(runtime.log, acceptor, Hints(connection, names), clock, runtime.dice)
+    control = ControlRoutes(steering, timers, clock)
+    signals = SignalRoutes(steering, runtime.signing_key)
+    rerun = RerunRoutes(names.environment, runtime.log, payloads, drafter, acceptor, clock)
     schedules = ScheduleRoutes(names, ScheduleLog(runtime.log, gate.stamp_tick), timers, drafter, acceptor, clock)
     flow = FlowRoutes(runtime.log, drafter, gate, clock)
     runtime.checks["ingest.nats"] = lambda: connection.problem
     runtime.checks["ingest.fan_out"] = lambda: inbox.problem
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
-        doors = (events, executions, control, schedules, flow)
+        doors = (events, executions, control, rerun, signals, schedules, flow)
         yield [handler for each in doors for handler in each.handlers()]
     finally:
         await inbox.stop()

@@ -29,9 +29,9 @@ from penstock.service.http import json_answer
 from penstock.service.problems import Answer
 from penstock.wire.names import TICK_WAIT, Names
 from penstock_ingest.accept import Accepted, Acceptor
-from penstock_ingest.control import parse_body
 from penstock_ingest.drafts import Drafter, ExecutionRequest
 from penstock_ingest.executions import accepted_answer, idempotency_key
+from penstock_ingest.steering import parse_body
 
 TRIES_MAX = 20
 NEXT_TICKS = 5

@@ -61,7 +61,7 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
     try:
         yield [
             *routes_of(view),
-            *why_routes(view, Questions(connection, names), FunctionConsumers(connection, names)),
+            *why_routes(view, Questions(connection, names), FunctionConsumers(connection, names), runtime.signing_key),
         ]
     finally:
         for task in tasks:

@@ -1,4 +1,4 @@
-"""What the stored facts of one execution tell: its arguments, attempts, steps and result. Pure."""
+"""What the stored facts of one execution tell: its arguments, attempts and result. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from penstock.domain.execution import facts as f
 from penstock.ports import Recorded
 from penstock.wire.codec import encode_fact
-from penstock_query.shapes import AttemptShape, ErrorShape, FactShape, StepShape, error_shape, rfc3339
+from penstock_query.shapes import AttemptShape, ErrorShape, FactShape, error_shape, rfc3339
 
 
 class Value(NamedTuple):
@@ -49,53 +49,50 @@ def _fact_shape(entry: Recorded) -> FactShape:
     return FactShape(sequence=f"x:{entry.sequence}", n=fact.n, kind=f.kind_of(fact), at=rfc3339(fact.at), fact=raw)
 
 
-def steps_of(recorded: Sequence[Recorded]) -> list[StepShape]:
-    """The stored steps in the order in which they were completed."""
-    return [
-        StepShape(
-            step=fact.step,
-            attempt=fact.attempt,
-            started_at=rfc3339(fact.started_at),
-            finished_at=rfc3339(fact.at),
-            result=fact.result,
-            result_ref=fact.result_ref,
-        )
-        for entry in recorded
-        if isinstance(fact := entry.fact, f.StepCompleted)
-    ]
-
-
 def attempts_of(recorded: Sequence[Recorded]) -> list[AttemptShape]:
     """The attempts in order. One that goes on after a wait stays the same attempt."""
     attempts: dict[int, AttemptShape] = {}
+    undoing: f.Compensating | None = None
     for entry in recorded:
         fact = entry.fact
         if isinstance(fact, f.Started):
             before = attempts.get(fact.attempt)
-            attempts[fact.attempt] = AttemptShape(
-                attempt=fact.attempt,
-                state="running",
-                started_at=before.started_at if before is not None else rfc3339(fact.at),
-                finished_at=None,
-                runner=fact.runner,
-                error=None,
-            )
+            if before is None:
+                attempts[fact.attempt] = AttemptShape(
+                    attempt=fact.attempt, state="running" if undoing is None else "undoing",
+                    started_at=rfc3339(fact.at), finished_at=None, runner=fact.runner, error=None,
+                )  # fmt: skip
+            elif before.finished_at is None:
+                attempts[fact.attempt] = replace(before, state=_going_on(before), runner=fact.runner)
         elif attempts:
             number, latest = next(reversed(attempts.items()))
-            attempts[number] = _after(latest, fact)
+            attempts[number] = _after(latest, fact, undoing)
+        if isinstance(fact, f.Compensating):
+            undoing = fact
     return list(attempts.values())
 
 
-def _after(attempt: AttemptShape, fact: f.AnyFact | f.Unknown) -> AttemptShape:
+def _going_on(attempt: AttemptShape) -> str:
+    return attempt.state if attempt.state in ("undoing", "cancelling") else "running"
+
+
+def _after(attempt: AttemptShape, fact: f.AnyFact | f.Unknown, undoing: f.Compensating | None) -> AttemptShape:
     """The latest attempt after one more fact of its execution."""
     if attempt.finished_at is not None:
         # The poison guard's verdict belongs to the attempt that was lost last.
         return replace(attempt, error=error_shape(fact.error)) if isinstance(fact, f.Failed) else attempt
     match fact:
+        case f.Cancelled() if undoing is not None:
+            return _ended(attempt, fact, "undone", None)
+        case f.Failed() if undoing is not None and fact.error == undoing.error:
+            return _ended(attempt, fact, "undone", None)
         case f.Succeeded():
             return _ended(attempt, fact, "succeeded", None)
-        case f.RetryScheduled() | f.Failed():
+        case f.RetryScheduled() | f.Failed() | f.Paused():
             return _ended(attempt, fact, "failed", error_shape(fact.error))
+        case f.Compensating():
+            cancelled = fact.outcome == "cancelled"
+            return _ended(attempt, fact, fact.outcome, None if cancelled else error_shape(fact.error))
         case f.Cancelled():
             return _ended(attempt, fact, "cancelled", None)
         case f.AttemptLost() if fact.reason == "drained":
@@ -106,6 +103,10 @@ def _after(attempt: AttemptShape, fact: f.AnyFact | f.Unknown) -> AttemptShape:
             return _ended(attempt, fact, "lost", ErrorShape(code=code, type="", message=message, stack=""))
         case f.CancelRequested():
             return replace(attempt, state="cancelling")
+        case f.WaitOpened() if not fact.suspends:
+            return attempt
+        case f.WaitOpened() | f.Suspended() if attempt.state == "running":
+            return replace(attempt, state="waiting")
         case _:
             return attempt
 

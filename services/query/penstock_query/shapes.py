@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from penstock.domain import system as s
-from penstock.domain.execution.facts import ErrorInfo
+from penstock.domain.execution.facts import ErrorInfo, Progressed
 from penstock.domain.execution.state import Execution
 from penstock.domain.flow.limits import FlowOptions
 from penstock.domain.function.options import FunctionSpec
@@ -23,7 +23,7 @@ def rfc3339(microseconds: int) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _instant(microseconds: int | None) -> str | None:
+def instant(microseconds: int | None) -> str | None:
     return None if microseconds is None else rfc3339(microseconds)
 
 
@@ -43,6 +43,15 @@ class ErrorShape(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     message: str
     stack: str
+
+
+class ProgressShape(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the function said it was, at that time."""
+
+    done: float
+    total: float | None
+    note: str
+    at: str
 
 
 class ExecutionShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,12 +74,18 @@ class ExecutionShape(msgspec.Struct, frozen=True, kw_only=True):
     root_id: str | None
     event_id: str | None
     rerun_of: str | None
+    restarted_from: str | None
     version: str
+    progress: ProgressShape | None
     sequence: str
 
 
 class AttemptShape(msgspec.Struct, frozen=True, kw_only=True):
-    """One try. Its state is running, cancelling, succeeded, failed, cancelled, lost or handed_back."""
+    """One try, waits included.
+
+    Its state is running, waiting, cancelling, succeeded, failed, cancelled, lost or handed_back; undoing or undone for
+    one that only undoes steps.
+    """
 
     attempt: int
     state: str
@@ -78,17 +93,6 @@ class AttemptShape(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str | None
     runner: str
     error: ErrorShape | None
-
-
-class StepShape(msgspec.Struct, frozen=True, kw_only=True):
-    """One stored step. A large result is null here and has `result_ref`, its name in the object store."""
-
-    step: str
-    attempt: int
-    started_at: str
-    finished_at: str
-    result: Raw
-    result_ref: str | None
 
 
 class FactShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +175,12 @@ def error_shape(error: ErrorInfo | None) -> ErrorShape | None:
     return ErrorShape(code=error.code, type=error.type, message=error.message, stack=error.stack)
 
 
+def _progress_shape(said: Progressed | None) -> ProgressShape | None:
+    if said is None:
+        return None
+    return ProgressShape(done=said.done, total=said.total, note=said.note, at=rfc3339(said.at))
+
+
 def execution_shape(state: Execution, trace_url: str) -> ExecutionShape:
     """`trace_url` is the viewer's address with {trace_id} in it, or empty."""
     return ExecutionShape(
@@ -179,9 +189,9 @@ def execution_shape(state: Execution, trace_url: str) -> ExecutionShape:
         state=state.state.value,
         attempt=state.attempt,
         created_at=rfc3339(state.created_at),
-        scheduled_at=_instant(state.scheduled_at),
-        started_at=_instant(state.started_at),
-        finished_at=_instant(state.finished_at),
+        scheduled_at=instant(state.scheduled_at),
+        started_at=instant(state.started_at),
+        finished_at=instant(state.finished_at),
         updated_at=rfc3339(state.updated_at),
         metadata=state.metadata,
         error=error_shape(state.error),
@@ -191,7 +201,9 @@ def execution_shape(state: Execution, trace_url: str) -> ExecutionShape:
         root_id=state.root_id,
         event_id=state.event_id,
         rerun_of=state.rerun_of,
+        restarted_from=state.restarted_from,
         version=state.version,
+        progress=_progress_shape(state.progress),
         sequence=f"x:{state.sequence}",
     )
 

@@ -44,7 +44,9 @@ async def test_an_execution_has_exactly_the_documented_members(api):
         "root_id": None,
         "event_id": None,
         "rerun_of": None,
+        "restarted_from": None,
         "version": "",
+        "progress": None,
         "sequence": "x:1",
     }
     listed = await api.get("/v1/executions")

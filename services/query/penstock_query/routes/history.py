@@ -7,9 +7,12 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from penstock.domain.errors import Rejected
-from penstock_query.history import arguments_of, attempts_of, facts_of, steps_of
+from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
+from penstock.domain.execution.inherit import Inherited, read_inherited
+from penstock_query.history import arguments_of, attempts_of, facts_of
+from penstock_query.operations import StepShape, operations_of
 from penstock_query.routes.answers import After, AnyRequest, CursorText, Limit, asked, json_value, settled, slice_page
-from penstock_query.shapes import AttemptShape, FactShape, LineShape, Page, StepShape, rfc3339
+from penstock_query.shapes import AttemptShape, FactShape, LineShape, Page, rfc3339
 from penstock_query.view import View
 
 PATH = "/v1/executions/{execution_id:str}"
@@ -43,7 +46,7 @@ def history_routes(view: View) -> list[ControllerRouterHandler]:
         recorded = await view.recorded(execution_id)
         return slice_page(attempts_of(recorded), paging, f"attempts/{execution_id}", recorded[-1].sequence)
 
-    @get(f"{PATH}/steps", operation_id="listSteps", summary="List the stored steps")
+    @get(f"{PATH}/steps", operation_id="listSteps", summary="List steps, waits and calls")
     async def list_steps(
         execution_id: FromPath[str],
         request: AnyRequest,
@@ -51,12 +54,13 @@ def history_routes(view: View) -> list[ControllerRouterHandler]:
         cursor: CursorText = None,
         after: After = None,
     ) -> Response[Page[StepShape]]:
-        """In the order in which they were completed."""
+        """In the order in which they were begun, those taken over by a restart first."""
         query = asked(request)
         paging = query.paging()
         await settled(view, query)
         recorded = await view.recorded(execution_id)
-        return slice_page(steps_of(recorded), paging, f"steps/{execution_id}", recorded[-1].sequence)
+        steps = operations_of(recorded, await _inherited(view, recorded[0].fact))
+        return slice_page(steps, paging, f"steps/{execution_id}", recorded[-1].sequence)
 
     @get(f"{PATH}/facts", operation_id="listFacts", summary="List the facts")
     async def list_facts(
@@ -101,3 +105,14 @@ def history_routes(view: View) -> list[ControllerRouterHandler]:
         return slice_page(lines, paging, f"logs/{execution_id}", recorded[-1].sequence)
 
     return [get_arguments, list_attempts, list_steps, list_facts, list_lines]
+
+
+async def _inherited(view: View, first: AnyFact | Unknown) -> Inherited | None:
+    """What a restarted execution took over, None for any other."""
+    if not isinstance(first, Enqueued) or first.inherited_ref is None:
+        return None
+    try:
+        return read_inherited(b"".join([chunk async for chunk in view.objects.chunks(first.inherited_ref)]))
+    except LookupError:
+        detail = f"What it took over ({first.inherited_ref}) is not in the object store."
+        raise Rejected("internal", detail) from None

@@ -18,12 +18,16 @@ from penstock_query.queries import Query, execution_filter
 from penstock_query.routes.answers import AnyRequest, asked, positioned
 from penstock_query.shapes import rfc3339
 from penstock_query.view import View
+from penstock_query.waiting import WaitShape, running_children, undoing, waits_of, why_paused, why_waiting
 
 _decode_why = msgspec.json.Decoder(Why | None)
 
 
 class WhyShape(msgspec.Struct, kw_only=True):
-    """The answer. `rule` is a word for programs; `holders` are executions with the slots that it waits for."""
+    """The answer. `rule` is a word for programs; `holders` are executions with the slots that it waits for.
+
+    `waits` is what code that waits has open, with the token of each wait for one.
+    """
 
     id: str
     state: str
@@ -37,12 +41,15 @@ class WhyShape(msgspec.Struct, kw_only=True):
     holder_count: int
     position: int | None
     at: str | None
+    waits: list[WaitShape]
     sequence: str
 
 
-def why_routes(view: View, questions: Questions, consumers: FunctionConsumers) -> list[ControllerRouterHandler]:
+def why_routes(
+    view: View, questions: Questions, consumers: FunctionConsumers, signing_key: bytes
+) -> list[ControllerRouterHandler]:
     """/v1/executions/{id}/why and /v1/limits."""
-    reasons = Reasons(view, questions, consumers)
+    reasons = Reasons(view, questions, consumers, signing_key)
 
     @get("/v1/executions/{execution_id:str}/why", operation_id="getWhy", summary="Say why an execution does not run")
     async def get_why(execution_id: FromPath[str], request: AnyRequest) -> Response[WhyShape]:
@@ -50,7 +57,7 @@ def why_routes(view: View, questions: Questions, consumers: FunctionConsumers) -
         asked(request).finish()
         state = fold_recorded(await view.recorded(execution_id))
         assert state is not None
-        return positioned(_shape(state, await reasons.of(state)), state.sequence)
+        return positioned(_shape(state, await reasons.of(state), await reasons.waits(state)), state.sequence)
 
     @get("/v1/limits", operation_id="listLimits", summary="List limits with their use")
     async def list_limits(request: AnyRequest) -> Any:
@@ -67,19 +74,36 @@ def why_routes(view: View, questions: Questions, consumers: FunctionConsumers) -
 class Reasons:
     """Finds the reason for each state."""
 
-    def __init__(self, view: View, questions: Questions, consumers: FunctionConsumers) -> None:
+    def __init__(self, view: View, questions: Questions, consumers: FunctionConsumers, signing_key: bytes) -> None:
         self._view = view
         self._questions = questions
         self._consumers = consumers
+        self._signing_key = signing_key
+
+    async def waits(self, state: Execution) -> list[WaitShape]:
+        """What it has open, with the states of its children as the view knows them."""
+        known: dict[str, str] = {}
+        for child in running_children(state):
+            found, _ = await self._view.reads.execution(child)
+            if found is not None:
+                known[child] = str(found.state)
+        return waits_of(state, self._signing_key, known)
 
     async def of(self, state: Execution) -> Why:
         """The reason that holds at this moment."""
+        why = await self._reason(state)
+        why.detail = undoing(state) + why.detail
+        return why
+
+    async def _reason(self, state: Execution) -> Why:
         if state.is_final:
             return Why(rule="final", detail=f"It has ended: {state.state}.", starts_when="Never; rerun it if you like.")
         match state.state:
-            case State.RUNNING | State.CANCELLING:
+            case State.RUNNING | State.CANCELLING if state.owner:
                 detail = f"Attempt {state.attempt} is {state.state} on runner {state.owner}."
                 return Why(rule=str(state.state), detail=detail, starts_when="It has started.")
+            case State.WAITING:
+                return why_paused(state) if state.paused else why_waiting(state)
             case State.SCHEDULED:
                 return Why(
                     rule="scheduled", detail="Its time has not come.", starts_when="Its time comes, or it is moved.",
@@ -168,7 +192,7 @@ class Reasons:
         return [each.id for each in found.items], len(found.items)
 
 
-def _shape(state: Execution, why: Why) -> WhyShape:
+def _shape(state: Execution, why: Why, waits: list[WaitShape]) -> WhyShape:
     return WhyShape(
         id=state.id,
         state=str(state.state),
@@ -182,5 +206,6 @@ def _shape(state: Execution, why: Why) -> WhyShape:
         holder_count=why.holder_count,
         position=why.position,
         at=rfc3339(why.at) if why.at is not None else None,
+        waits=waits,
         sequence=f"x:{state.sequence}",
     )
