@@ -117,6 +117,39 @@ class World:
         error = f.ErrorInfo(code="user_error")
         self._next(execution_id, f.RetryScheduled, attempt=1, error=error, retry_at=self.now)
 
+    def suspend(self, execution_id: str) -> None:
+        """It waits for an event; sometimes it has to end something else first."""
+        if not self.executions[execution_id].owner:
+            self.start(execution_id)
+        wait = f.Wait(key=f"w{len(self.log)}", wait="event", name="x")
+        at_once = len(self.log) % 2 == 0
+        self._next(execution_id, f.WaitOpened, waits=[wait], suspends=at_once)
+        if not at_once:
+            self._next(execution_id, f.Suspended)
+
+    def halt(self, execution_id: str) -> None:
+        """It failed and waits for a fix."""
+        if not self.executions[execution_id].owner:
+            self.start(execution_id)
+        self._next(execution_id, f.Paused, attempt=1, error=f.ErrorInfo(code="user_error"))
+
+    def undo(self, execution_id: str) -> None:
+        """It is to be cancelled or has failed, and undoes its steps first."""
+        outcome = "cancelled" if len(self.log) % 2 else "failed"
+        self._next(execution_id, f.Compensating, outcome=outcome, error=f.ErrorInfo(code="user_error"))
+        self._next(execution_id, f.Due, gated=self.first[execution_id].gated)
+
+    def wake(self, execution_id: str) -> None:
+        """What it waited for is there."""
+        state, gated = self.executions[execution_id], self.first[execution_id].gated
+        if state.paused:
+            self._next(execution_id, f.Resumed, gated=gated)
+        elif len(self.log) % 2:
+            key = next(iter(state.waits), "gone")
+            self._next(execution_id, f.Woken, wait=key, outcome="event", wakes=True, gated=gated)
+        else:
+            self._next(execution_id, f.ChildCompleted, call="", child="", state="failed", wakes=True, gated=gated)
+
     def due(self, execution_id: str) -> None:
         self._next(execution_id, f.Due, gated=True)
 
@@ -165,7 +198,11 @@ class World:
         ]
 
     def waiting(self) -> list[str]:
-        return [e.id for e in self.executions.values() if e.state is State.QUEUED and not e.activation]
+        queued = (State.QUEUED, State.CANCELLING)
+        return [e.id for e in self.executions.values() if e.state in queued and not e.activation]
+
+    def suspended(self) -> list[str]:
+        return [e.id for e in self.executions.values() if e.state is State.WAITING]
 
     def held_by_function(self) -> Counter[str]:
         return Counter(self.executions[each].function for each in self.holding())

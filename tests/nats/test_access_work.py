@@ -7,21 +7,26 @@ from typing import Any
 
 import pytest
 
+from penstock.domain.execution.facts import Cancelled
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.system import EventFannedOut
 from penstock.jetstream.access import OPERATOR, SERVICES, authorization, passwords
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.follow import follow
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.objects import Payloads
+from penstock.jetstream.positions import Positions
 from penstock.jetstream.provision import drift, provision
 from penstock.jetstream.publisher import Publisher
 from penstock.jetstream.reader import DirectReader
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.jetstream.server import EmbeddedServer
+from penstock.jetstream.stored_events import StoredEvents
 from penstock.jetstream.timers import JetStreamTimers, WakeUps
 from penstock.jetstream.work import JetStreamWork
+from penstock.ports import Append
 from penstock.wire.names import Names
 from sample_facts import FUNCTION, entry, new_id, now
 
@@ -160,6 +165,29 @@ async def follow_streams(connection: Connection) -> None:
         step.cancel()
 
 
+async def hold_events_against_waits(connection: Connection) -> None:
+    events = StoredEvents(connection, NAMES)
+    await events.last()
+    assert (await events.read("never", 0)) == ([], True)
+    following = events.follow(["a", "b"], 0)
+    step = asyncio.ensure_future(anext(following))
+    await asyncio.wait({step}, timeout=0.2)
+    step.cancel()
+    await Positions(connection, NAMES).store_pair("r", 1, 2)
+    assert await Positions(connection, NAMES).load_pair("r") == (1, 2)
+
+
+async def take_ends(connection: Connection) -> None:
+    log, one, ends = JetStreamLog(connection, NAMES), new_id(), EndFacts(connection, NAMES, NAMES.ends_consumer)
+    sequence = await log.append(entry(one))
+    cancelled = Cancelled(n=2, at=now())
+    await log.append(Append(execution_id=one, function=FUNCTION, facts=[cancelled], expected=sequence))
+    for end in await asyncio.wait_for(ends.take(10), 10):
+        await end.ack()
+    await ends.mark()
+    await ends.stop()
+
+
 async def examine(connection: Connection) -> None:
     assert await drift(connection, NAMES) == []
 
@@ -174,7 +202,17 @@ DUTIES: dict[str, list[Work]] = {
         know_functions,
         send_hints,
     ],
-    "scheduler": [append_and_follow, set_timers, take_wake_ups, hold_leases, know_functions, send_hints],
+    "scheduler": [
+        append_and_follow,
+        set_timers,
+        take_wake_ups,
+        hold_leases,
+        know_functions,
+        send_hints,
+        hold_events_against_waits,
+        take_ends,
+        store_payloads,
+    ],
     "runner": [
         append_and_follow,
         declare_functions,

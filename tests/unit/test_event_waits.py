@@ -90,7 +90,7 @@ def test_a_wait_that_is_over_leaves_nothing_behind() -> None:
     first, second = wait("w", {"doc": 1}), wait("w", {"doc": 2})
     waits.add(first)
     waits.add(second)
-    assert (first in waits, second in waits, len(waits)) == (False, True, 1)
+    assert (("e1", "w") in waits, len(waits), waits.of(NAME)) == (True, 1, [second])
     assert waits.remove("e1", "w") is second
     assert waits.remove("e1", "w") is None
     assert not waits.names

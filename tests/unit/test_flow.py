@@ -32,6 +32,86 @@ def test_others_pass_during_a_backoff() -> None:
     assert world.admit() == [third]
 
 
+def test_others_pass_during_a_wait() -> None:
+    """A suspended execution holds no slot; woken, it comes back to the front."""
+    world = World()
+    world.declare("f", concurrency=1)
+    first, second, third = (world.enqueue("f") for _ in range(3))
+    for _ in range(2):
+        assert world.admit() == [first]
+        world.suspend(first)
+        assert world.admit() == [second]
+        world.wake(first)
+        assert world.admit() == []
+        world.suspend(second)
+        assert world.admit() == [first]
+        world.suspend(first)
+        assert world.admit() == [third]
+        world.wake(first)
+        world.wake(second)
+        world.suspend(third)
+        world.wake(third)
+    for each in (first, second, third):
+        assert world.admit() == [each]
+        world.succeed(each)
+
+
+def test_fifo_keeps_its_slot_through_waits_and_goes_on_at_once() -> None:
+    """Nothing passes it, while it waits for an event, for a fix, or to undo its steps."""
+    world = World()
+    world.declare("f", fifo=True)
+    first, second = world.enqueue("f"), world.enqueue("f")
+    assert world.admit() == [first]
+    for leave in (world.suspend, world.halt):
+        leave(first)
+        assert world.admit() == []
+        world.wake(first)
+        assert world.admit() == [first]
+    world.undo(first)
+    assert world.admit() == [first]
+    world.cancel(first)
+    assert world.admit() == [second]
+
+
+def test_an_ungated_execution_leaves_its_slot_to_others_while_it_waits() -> None:
+    """It counts for the environment only while it runs."""
+    world = World()
+    world.declare("f", concurrency=5, limits=[Limit(5)])
+    world.limit("environment", 1)
+    plain = world.enqueue("g", gated=False)
+    gated = world.enqueue("f")
+    world.start(plain)
+    assert world.admit() == []
+    world.suspend(plain)
+    assert world.admit() == [gated]
+    world.succeed(gated)
+    world.wake(plain)
+    world.start(plain)
+    other = world.enqueue("f")
+    assert world.admit() == []
+    world.halt(plain)
+    assert world.admit() == [other]
+
+
+def test_keep_newest_drops_nothing_that_has_begun() -> None:
+    """One that comes back from a wait is no newcomer: only those that never ran give way."""
+    world = World()
+    world.declare("f", concurrency=1, at_limit="keep_newest")
+    begun = world.enqueue("f")
+    world.admit()
+    world.suspend(begun)
+    running = world.enqueue("f")
+    world.admit()
+    world.wake(begun)
+    older, newer = world.enqueue("f"), world.enqueue("f")
+    decision = world.decide()
+    assert [item.id for item in decision.discarded] == [older]
+    world.succeed(running)
+    assert world.admit() == [begun]
+    world.succeed(begun)
+    assert world.admit() == [newer]
+
+
 def test_fifo_waits_for_the_retry() -> None:
     """With fifo nothing passes until the one before is final, retries included."""
     world = World()

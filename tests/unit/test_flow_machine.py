@@ -29,6 +29,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
+ASIDE = ["retry", "suspend", "halt", "undo"]
+"""What sets a running execution aside until something happens; fifo keeps its slot meanwhile."""
+
+
 class Model:
     """What should be admitted, found by looking at everything again for each admission."""
 
@@ -175,7 +179,7 @@ class Flow(RuleBasedStateMachine):
         execution = world.enqueue(name, priority=priority, **keys)
         self.model.ranks[execution] = (world.now - priority * SECOND, len(world.log))
 
-    @rule(index=st.integers(0, 1000), how=st.sampled_from(["succeed", "retry", "cancel", "lose"]))
+    @rule(index=st.integers(0, 1000), how=st.sampled_from(["succeed", "cancel", "lose", *ASIDE]))
     def end(self, index: int, how: str) -> None:
         world = self.world
         execution = self.pick(world.holding(), index)
@@ -190,10 +194,10 @@ class Flow(RuleBasedStateMachine):
             world._next(execution, f.Due)
             return
         getattr(world, how)(execution)
-        if how == "retry" and SHAPES[world.executions[execution].function].get("fifo"):
-            self.model.retained.add(execution)
-        if how != "retry":
+        if how not in ASIDE:
             self.model.gone(execution)
+        elif SHAPES[world.executions[execution].function].get("fifo"):
+            self.model.retained.add(execution)
 
     @rule(index=st.integers(0, 1000))
     def due(self, index: int) -> None:
@@ -201,6 +205,18 @@ class Flow(RuleBasedStateMachine):
         execution = self.pick(away, index)
         if execution is not None:
             self.world.due(execution)
+
+    @rule(index=st.integers(0, 1000))
+    def wake(self, index: int) -> None:
+        execution = self.pick(self.world.suspended(), index)
+        if execution is not None:
+            self.world.wake(execution)
+
+    @rule(index=st.integers(0, 1000))
+    def undo_suspended(self, index: int) -> None:
+        execution = self.pick(self.world.suspended(), index)
+        if execution is not None:
+            self.world.undo(execution)
 
     @rule(index=st.integers(0, 1000))
     def cancel_waiting(self, index: int) -> None:
@@ -268,6 +284,8 @@ class Flow(RuleBasedStateMachine):
             for each in world.executions.values():
                 if each.state is State.RETRYING:
                     world.due(each.id)
+            for each_id in world.suspended():
+                world.wake(each_id)
             world.decide()
             for each_id in world.holding():
                 world.succeed(each_id)

@@ -40,6 +40,12 @@ class Published(NamedTuple):
     reply: str
 
 
+def stored_at(reply: str) -> int:
+    """When the server stored a delivered message (µs), as its reply subject tells."""
+    tokens = reply.split(".")
+    return int(tokens[7] if len(tokens) == 9 else tokens[9]) // 1000
+
+
 class EventInbox:
     """The consumer `fan-out`. Made anew, it starts where the log says that its predecessor had come to."""
 
@@ -105,8 +111,6 @@ class EventInbox:
 
     def _published(self, message: Msg) -> Published:
         meta = parse_reply(message.reply)
-        tokens = message.reply.split(".")
-        stored_at = int(tokens[7] if len(tokens) == 9 else tokens[9]) // 1000
         # A header in raw UTF-8 arrives as an object of the email package, not as text.
         headers = {name.lower(): str(value) for name, value in (message.headers or {}).items()}
         repeat = meta.deliveries > 1 or meta.stream_sequence <= self._known_up_to
@@ -115,7 +119,7 @@ class EventInbox:
             subject=message.subject,
             headers=headers,
             data=message.data,
-            received_at=stored_at,
+            received_at=stored_at(message.reply),
             deliveries=meta.deliveries,
             is_repeat=repeat,
             reply=message.reply,

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import CallOptions, resolve
-from penstock.domain.limits import batch_items_max, event_bytes_max
+from penstock.domain.limits import batch_items_max
 from penstock.domain.trace import format_traceparent, parse_traceparent
 from penstock.jetstream.publisher import PubAck, Publisher
 from penstock.ports import Clock, Unavailable
@@ -20,6 +20,7 @@ from penstock.wire import cloudevents as ce
 from penstock.wire import names as wire
 from penstock.wire.json import check_json, decode_fields
 from penstock.wire.names import Names
+from penstock.wire.published import check_event_size
 from penstock_ingest.executions import idempotency_key
 
 HTTP_SOURCE = "/v1/events"
@@ -162,17 +163,6 @@ class EventRoutes:
 
     def _accepted(self, event: ce.Event, sequence: int) -> EventAccepted:
         return EventAccepted(event.id, f"e:{sequence}")
-
-
-def check_event_size(headers: Mapping[str, str], data: bytes) -> None:
-    """Raises Rejected `payload_too_large`; headers count as they travel on NATS."""
-    size = len(data) + sum(len(name) + len(value) + 4 for name, value in headers.items())
-    if size > event_bytes_max:
-        raise Rejected(
-            "payload_too_large",
-            f"The event has {size} bytes with its headers; at most {event_bytes_max} are taken.",
-            limit=event_bytes_max,
-        )
 
 
 def text_headers(headers: Mapping[bytes, bytes]) -> dict[str, str]:

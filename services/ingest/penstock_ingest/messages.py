@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Raw
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.create import EMPTY_ARGS, EMPTY_KWARGS, Origin, enqueued
@@ -22,10 +21,9 @@ from penstock.jetstream.registry import FunctionRegistry
 from penstock.ports import Clock
 from penstock.wire import cloudevents as ce
 from penstock.wire import names as wire
-from penstock.wire.json import check_json
 from penstock.wire.names import Names
+from penstock.wire.published import check_event_size, event_of, position_id, position_identity
 from penstock_ingest.drafts import Draft, Drafter, parse_request
-from penstock_ingest.events import check_event_size
 from penstock_ingest.filters import holds, variables
 
 _KEY = wire.IDEMPOTENCY_KEY.lower()
@@ -93,7 +91,7 @@ class Planner:
     # events.<name>
 
     def _event(self, name: str, message: Published, key: str | None) -> Plan:
-        event, identity = self._parse(name, message)
+        event, identity = event_of(name, message, self._names.events)
         if key is not None:
             identity = f"key:{key}"
         caller = parse_traceparent(message.headers.get(wire.TRACEPARENT)) or parse_traceparent(event.traceparent)
@@ -108,39 +106,6 @@ class Planner:
             drafts=drafts,
             refused=refused,
             is_call=False,
-        )
-
-    def _parse(self, name: str, message: Published) -> tuple[ce.Event, str]:
-        """The event, and what makes it the same one when it is published again."""
-        headers = message.headers
-        kind = ce.media_type(headers.get("content-type"))
-        if kind.startswith(ce.CLOUDEVENTS):
-            if kind != ce.STRUCTURED:
-                raise Rejected("unsupported_media_type", f"Only {ce.STRUCTURED} is taken, not {kind[:80]!r}.")
-            event = ce.parse_structured(message.data)
-        elif ce.is_binary_mode(headers):
-            event = ce.parse_nats_binary(headers, message.data)
-        else:
-            return self._bare(name, message), position_identity(message)
-        if event.name != name:
-            raise Rejected(
-                "invalid_event",
-                f"The CloudEvent's type {event.name!r} is not the name in the subject, {name[:200]!r}.",
-                pointers=[("/type", "not the subject")],
-            )
-        return event, f"event:{len(event.source)}:{event.source}#{event.id}"
-
-    def _bare(self, name: str, message: Published) -> ce.Event:
-        check_json(message.data, "")
-        return ce.check_event(
-            ce.Event(
-                id=position_id(message),
-                source=f"nats:{self._names.events}",
-                name=name,
-                time=ce.instant(message.received_at),
-                data=Raw(message.data),
-                datacontenttype=ce.JSON,
-            )
         )
 
     def _chosen(self, event: ce.Event, refused: list[tuple[str, str, str]]) -> list[FunctionSpec]:
@@ -179,12 +144,3 @@ class Planner:
         ref = f"event-{record}-{digest}"
         fact = enqueued(execution_id, spec.name, EMPTY_ARGS, EMPTY_KWARGS, options, now, origin, ref)
         return Draft(execution_id, fact, b'{"args":[],"kwargs":{},"event":' + bytes(encoded) + b"}")
-
-
-def position_id(message: Published) -> str:
-    """What tells a message without an id from all others; the time also tells it from one of a stream made anew."""
-    return f"{message.sequence}-{message.received_at}"
-
-
-def position_identity(message: Published) -> str:
-    return f"sequence:{position_id(message)}"

@@ -39,7 +39,11 @@ SYSTEM_KINDS = ("function_declared", "limit_changed", "paused", "resumed", "lane
 _TAG = b'{"kind":"'
 _STARTED = _TAG + b'started"'
 _ENQUEUED = _TAG + b'enqueued"'
-_STOPS = tuple(_TAG + kind + b'"' for kind in (b"succeeded", b"retry_scheduled", b"attempt_lost"))
+_STOPS = tuple(
+    _TAG + kind + b'"'
+    for kind in (b"succeeded", b"retry_scheduled", b"attempt_lost", b"suspended", b"paused", b"compensating")
+)
+_WAITS = _TAG + b'wait_opened"'
 
 
 class FlowReader:
@@ -85,8 +89,24 @@ class FlowReader:
                 self._gated(execution_id, function, sequence, data)
         elif data.startswith(_STARTED):
             ungated_runs(self.state, execution_id, function)
-        elif kind == "end" or data.startswith(_STOPS):
+        elif kind == "end" or data.startswith(_STOPS) or (data.startswith(_WAITS) and _suspends(data)):
             ungated_stops(self.state, execution_id, function)
+
+
+class _Opened(msgspec.Struct):
+    """The part of a `wait_opened` that matters here."""
+
+    suspends: bool = False
+
+
+_decode_opened = msgspec.json.Decoder(_Opened).decode
+
+
+def _suspends(data: bytes) -> bool:
+    try:
+        return _decode_opened(data).suspends
+    except msgspec.DecodeError:
+        return False
 
 
 class Admission:

@@ -6,6 +6,7 @@ rebuilt from the beginning at every start: `entries` and `position` are all its 
 would shorten that.
 """
 
+import asyncio
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 
@@ -118,6 +119,9 @@ class Agenda:
         """Runner -> executions that it runs."""
         self.events = EventWaits()
         """Open waits for events."""
+        self.fresh_waits: dict[tuple[str, str], EventWait] = {}
+        """Those of them that nobody has taken yet, by execution and key."""
+        self.has_fresh_waits = asyncio.Event()
         self.unchecked: dict[str, None] = {}
         """Executions whose wake-up nobody has looked for yet, oldest first."""
         self._times: list[tuple[int, str]] = []
@@ -158,6 +162,11 @@ class Agenda:
             entry = self.entries.get(execution_id)
             if entry is not None and entry.wakes_at is not None:
                 yield entry
+
+    def take_fresh_waits(self) -> list[EventWait]:
+        """Open waits for events that this was not asked for before."""
+        fresh, self.fresh_waits = list(self.fresh_waits.values()), {}
+        return fresh
 
     def _apply(self, execution_id: str, function: str, sequence: int, glance: _Glance) -> None:
         kind = glance.kind
@@ -263,11 +272,12 @@ class Agenda:
 
     def _await_event(self, entry: Entry, wait: OpenWait) -> None:
         if wait.event:
-            self.events.add(
-                EventWait(
-                    entry.execution_id, entry.function, wait.key, wait.event, wait.match, wait.after, wait.sequence
-                )
+            found = EventWait(
+                entry.execution_id, entry.function, wait.key, wait.event, wait.match, wait.after, wait.sequence
             )
+            self.events.add(found)
+            self.fresh_waits[entry.execution_id, wait.key] = found
+            self.has_fresh_waits.set()
 
     def _close(self, entry: Entry, is_over: Callable[[OpenWait], bool]) -> None:
         left = []
@@ -276,6 +286,7 @@ class Agenda:
                 left.append(wait)
             elif wait.event:
                 self.events.remove(entry.execution_id, wait.key)
+                self.fresh_waits.pop((entry.execution_id, wait.key), None)
         if len(left) < len(entry.waits):
             entry.waits = left
 

@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leases import LeaseTable
+from penstock.jetstream.objects import Payloads
+from penstock.jetstream.positions import Positions
 from penstock.jetstream.schedules import ScheduleLog
+from penstock.jetstream.stored_events import StoredEvents
 from penstock.jetstream.timers import JetStreamTimers, WakeUps
 from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
@@ -18,6 +21,8 @@ from penstock_scheduler.calendar import Calendar
 from penstock_scheduler.carrier import Carrier
 from penstock_scheduler.cron import Cron
 from penstock_scheduler.ends import EndLoop, mark_ends
+from penstock_scheduler.event_ender import EventEnder
+from penstock_scheduler.event_waits import EventMatching
 from penstock_scheduler.families import Families
 from penstock_scheduler.flow import open_flow
 from penstock_scheduler.sweep import Sweep
@@ -76,6 +81,10 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     ended = EndFacts(connection, names, names.ends_consumer)
     families = Families(carrier, runtime.clock)
     ends = EndLoop(ended, runtime.log, [families.tell_parent, families.cancel_children])
+    ender = EventEnder(runtime.log, Payloads(connection, names), carrier)
+    events = EventMatching(
+        agenda, StoredEvents(connection, names), ender, Positions(connection, names), runtime.log, names
+    )
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {
@@ -84,6 +93,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
         runtime.spawn(ends.run(), "scheduler.ends"),
         runtime.spawn(mark_ends(ended, runtime.stopping), "scheduler.ends.mark"),
+        runtime.spawn(when_ready(events.run, caught_up, runtime.stopping), "scheduler.events"),
         runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
         runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),
     }

@@ -46,8 +46,8 @@ class EventWaits:
     def __len__(self) -> int:
         return len(self._waits)
 
-    def __contains__(self, wait: EventWait) -> bool:
-        return self._waits.get((wait.execution_id, wait.key)) is wait
+    def __contains__(self, place: tuple[str, str]) -> bool:
+        return place in self._waits
 
     @property
     def names(self) -> frozenset[str]:

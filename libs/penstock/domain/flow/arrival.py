@@ -91,10 +91,10 @@ def _keep_newest(state: FlowState, gate: Gate) -> None:
     n = gate.rule.n
     if n is None:
         return
-    waiting = list(gate.waiting)
-    # The first of them may still get free slots; of the others only the newest stays.
-    free = max(0, n - len(gate.holders))
-    for execution_id in waiting[free:-1]:
+    # What has run before goes on. The first of the others may still get free slots; of the rest only the newest stays.
+    fresh = [each for each in gate.waiting if not state.items[each].admitted]
+    free = max(0, n - len(gate.holders) - (len(gate.waiting) - len(fresh)))
+    for execution_id in fresh[free:-1]:
         item = state.items[execution_id]
         del gate.waiting[execution_id]
         lines = state.functions[item.line.function]

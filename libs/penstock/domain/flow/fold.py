@@ -30,9 +30,11 @@ def apply(state: FlowState, execution_id: str, function: str, sequence: int, fac
                 arrive(state, item, sequence, fact.at)
         case f.Admitted():
             _admit(state, item, sequence, fact.at)
-        case f.RetryScheduled():
-            state.release(item, fact.at, retain=state.functions[function].flow.fifo)
-            item.status = Status.AWAY
+        case f.RetryScheduled() | f.Suspended() | f.Paused() | f.Compensating() | f.WaitOpened(suspends=True):
+            _set_aside(state, item, fact.at)
+        case f.Woken(wakes=True) | f.ChildCompleted(wakes=True) | f.Resumed():
+            if item.status is Status.AWAY:
+                state.enter(item)
         case f.Rescheduled():
             state.leave(item, fact.at)
             item.arrival = 0
@@ -83,12 +85,22 @@ def _admit(state: FlowState, item: Item, sequence: int, at: int) -> None:
     item.admitted, item.taken = sequence, at
 
 
+def _set_aside(state: FlowState, item: Item, at: int) -> None:
+    """It needs no slot until something happens; then it queues up again, in its old place."""
+    if item.status is Status.HOLDING:
+        state.release(item, at, retain=state.functions[item.line.function].flow.fifo)
+        item.status = Status.AWAY
+
+
 def _ungated(state: FlowState, execution_id: str, function: str, fact: f.AnyFact | f.Unknown) -> None:
     """An execution without admission holds slots while it runs, so that the admitted ones leave room for it."""
     match fact:
         case f.Started():
             ungated_runs(state, execution_id, function)
-        case f.RetryScheduled() | f.AttemptLost() | f.Succeeded() | f.Failed() | f.Cancelled() | f.Discarded():
+        case (
+            f.RetryScheduled() | f.AttemptLost() | f.Suspended() | f.Paused() | f.Compensating()
+            | f.WaitOpened(suspends=True) | f.Succeeded() | f.Failed() | f.Cancelled() | f.Discarded()
+        ):  # fmt: skip
             ungated_stops(state, execution_id, function)
         case _:
             pass

@@ -17,10 +17,10 @@ class Status(IntEnum):
     """Where a gated execution is."""
 
     AWAY = 0
-    """Delayed, or in a retry's backoff."""
+    """Delayed, in a retry's backoff, or suspended in a wait."""
     WAITING = 1
     HOLDING = 2
-    """Admitted: it has its slots until its outcome, a retry or a move."""
+    """Admitted: it has its slots until its outcome, a wait, a retry or a move."""
     DROPPED = 3
     """A limit refused it; the fact that says so is not yet in the log."""
 
@@ -41,7 +41,7 @@ class Item(msgspec.Struct, array_like=True, eq=False, gc=False):
     status: Status = Status.AWAY
     admitted: int = 0
     retains: bool = False
-    """True while it keeps its own limit's slot through a backoff (fifo)."""
+    """True while it keeps its own limit's slot through a backoff or a wait (fifo)."""
     asked: bool = False
     """True once its cancellation was asked for."""
     reason: str = ""
