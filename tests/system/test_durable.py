@@ -74,7 +74,7 @@ def test_steps_sleeps_and_children_in_an_async_function(door: Door) -> None:
     }  # fmt: skip
     kinds = door.kinds(execution)
     assert kinds.count("step_completed") == 2  # the step, and the note that the losers were cancelled
-    assert kinds.count("child_called") == 4
+    assert kinds.count("child_called") == 3
 
 
 def test_the_losers_of_a_wait_for_the_first_are_cancelled(door: Door) -> None:

@@ -75,6 +75,11 @@ class Function(Generic[P, R]):
         return enqueue(self.spec.name, args, kwargs, CallOptions(), self.parameters)
 
 
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The callable itself, for a function of an app."""
+    return function.function if isinstance(function, Function) else function
+
+
 class Bound:
     """A function together with the options of one call."""
 

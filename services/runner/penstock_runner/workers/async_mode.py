@@ -7,8 +7,8 @@ from typing import Any
 
 from penstock.functions.context import current_attempt
 from penstock.functions.define import App
+from penstock.functions.idle import register_tasks
 from penstock_runner.workers.async_attempt import AsyncAttempt
-from penstock_runner.workers.idle import register_tasks
 from penstock_runner.workers.lines import Writer, route_logging, route_streams
 from penstock_runner.workers.link import Link
 from penstock_runner.workers.messages import Answer, Cancel, Message, Outcomes, Run

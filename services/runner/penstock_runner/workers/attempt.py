@@ -13,7 +13,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.ids import span_id
 from penstock.domain.limits import result_bytes_max
 from penstock.functions.context import AttemptPort, Context
-from penstock.functions.define import App, Function
+from penstock.functions.define import App
 from penstock.functions.errors import ResultNotSerialisable
 from penstock.functions.event import decode_event
 from penstock.functions.failures import failure_of
@@ -87,11 +87,6 @@ def enter_span(run: Run) -> None:
         trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
     )
     context.attach(trace.set_span_in_context(trace.NonRecordingSpan(span)))
-
-
-def plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The callable itself, for a function of the app."""
-    return function.function if isinstance(function, Function) else function
 
 
 def opened(answer: Answer) -> Any:

@@ -5,23 +5,22 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from penstock.client.execution import Execution
 from penstock.domain.durations import seconds
-from penstock.domain.errors import Rejected
 from penstock.domain.function.options import CallOptions
-from penstock.functions.actions import CallItem, MakeToken, OpenWaits, ReportProgress, WaitFor
-from penstock.functions.context import current_attempt, current_step
+from penstock.functions.actions import AnyAction, CallItem, ReportProgress
+from penstock.functions.context import current_attempt
 from penstock.functions.define import App
-from penstock.functions.errors import CompensationPoint, StepTimedOut, Stopped
+from penstock.functions.errors import Stopped
 from penstock.functions.history import History
-from penstock.functions.operations import Act, Called, Invoke, Operation, Pause, detach, undo
-from penstock_runner.workers.attempt import enter_span, history_of, opened, plain, prepare, raised, returned
+from penstock.functions.operations import Called, Operation, detach
+from penstock.functions.sync_driver import SyncDriver
+from penstock_runner.workers.attempt import enter_span, history_of, opened, prepare, raised, returned
 from penstock_runner.workers.lines import Writer, route_logging
 from penstock_runner.workers.link import Link
 from penstock_runner.workers.messages import Answer, Ask, Compensated, Do, Message, Outcomes, Run
@@ -51,6 +50,11 @@ class SyncMode:
         while (message := self.next()) is not None:
             if isinstance(message, Run):
                 self._attempt(app, message)
+
+    def wait(self) -> None:
+        """Until there is a message, or the end of them."""
+        if not self._inbox:
+            self.link.wait()
 
     def next(self) -> Any:
         """The next message, waiting for it; None when the runner closed the socket."""
@@ -105,8 +109,7 @@ class SyncAttempt:
         self._next = 0
         self._stopping = False
         self._interruptible = False
-        self._undoing = False
-        self._history: History | None = None
+        self._driver = SyncDriver(history_of(run), self._do, self._wait, compensating=run.compensating)
         self.writer = Writer(mode.link, run.number)
 
     def interruptible(self) -> "_Interruptible":
@@ -120,24 +123,11 @@ class SyncAttempt:
 
     @property
     def history(self) -> History:
-        if self._history is None:
-            self._history = history_of(self._run)
-        return self._history
+        return self._driver.history
 
     @property
     def by_main(self) -> bool:
-        return threading.current_thread() is threading.main_thread()
-
-    def compensate(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
-        """Replay the function as far as its history goes, to learn what undoes it; then undo."""
-        try:
-            function(*args, **kwargs)
-        except CompensationPoint:
-            pass
-        except Exception:  # noqa: S110 - it failed before; that is why it is undone
-            pass
-        self._undoing = True
-        self.perform(undo(self.history))
+        return self._driver.by_main
 
     def _call(self, kind: Callable[..., Message], **fields: Any) -> Any:
         with _Interruptible(self, False), self._lock:
@@ -163,48 +153,21 @@ class SyncAttempt:
 
     # Operations.
     def perform(self, operation: Operation) -> Any:
-        value: Any = None
-        error: BaseException | None = None
-        while True:
-            try:
-                action = operation.send(value) if error is None else operation.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            value = error = None
-            try:
-                if type(action) is not Act or type(action.action) is not MakeToken:
-                    self._end_of_history()
-                if type(action) is Invoke:
-                    value = self._invoke(action)
-                elif type(action) is Act:
-                    value = self._call(Do, action=action.action)
-                elif type(action) is Pause:
-                    self._pause(action.waits)
-            except BaseException as raised_here:
-                error = raised_here
+        return self._driver.perform(operation)
 
-    def _end_of_history(self) -> None:
-        if self._run.compensating and not self._undoing:
-            raise CompensationPoint
+    def compensate(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        """Undo what the function did."""
+        self._driver.compensate(function, args, kwargs)
 
-    def _invoke(self, action: Invoke) -> Any:
-        token = current_step.set(action.step)
-        try:
-            function = plain(action.function)
-            if action.timeout is None:
-                return function(*action.args, **action.kwargs)
-            with _alarm(action.step, action.timeout):
-                return function(*action.args, **action.kwargs)
-        finally:
-            current_step.reset(token)
+    def _do(self, action: AnyAction) -> Any:
+        return self._call(Do, action=action)
 
-    def _pause(self, waits: Sequence[WaitFor]) -> None:
-        if not self.by_main:
-            raise Rejected("invalid_option", "Only the function's own thread can wait, not one that it started.")
-        keys = [wait.key for wait in waits]
-        self._call(Do, action=OpenWaits(list(waits), keys, suspends=True))
-        with _Interruptible(self, False), self._lock:
-            while not any(self.history.done(key) for key in keys):
+    def _wait(self, keys: Sequence[str]) -> None:
+        while not any(self.history.done(key) for key in keys):
+            with _Interruptible(self, True):
+                # Nothing is taken in here, so that a stop may interrupt it: that is how it is suspended.
+                self._mode.wait()
+            with _Interruptible(self, False), self._lock:
                 self._receive()
 
     def report(self, progress: ReportProgress) -> None:
@@ -239,24 +202,6 @@ class SyncAttempt:
         return Execution(self._ask("rerun", execution_id), self)
 
 
-@contextmanager
-def _alarm(step: str, limit: float) -> Iterator[None]:
-    """Raise StepTimedOut in the main thread after `limit` seconds. Raises Rejected in any other thread."""
-    if threading.current_thread() is not threading.main_thread():
-        raise Rejected("invalid_option", "A step in a thread of its own can have no timeout; only the main thread can.")
-
-    def expired(*_: object) -> None:
-        raise StepTimedOut(f"Step {step} took longer than {limit:g} seconds.")
-
-    before = signal.signal(signal.SIGALRM, expired)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 class _Interruptible:
     """Sets whether a stop may interrupt, for a while; a stop that came meanwhile is raised at the end."""
 
@@ -268,6 +213,9 @@ class _Interruptible:
     def __enter__(self) -> None:
         self._before = self._attempt._interruptible
         self._attempt._interruptible = self._value
+        if self._value and self._attempt._stopping:
+            self._attempt._interruptible = self._before
+            raise Stopped("The execution was cancelled.")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._attempt._interruptible = self._before

@@ -1,0 +1,200 @@
+"""Drives the durable calls of an `async def` function, and says when it may be suspended.
+
+Whoever runs the function gives it `do`, which has actions carried out: a worker process asks its runner, the test kit
+does it itself.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+from weakref import WeakSet
+
+from penstock.functions.actions import AnyAction, MakeToken, OpenWaits, Outcome, WaitFor
+from penstock.functions.context import current_step
+from penstock.functions.define import plain
+from penstock.functions.errors import StepTimedOut
+from penstock.functions.history import History
+from penstock.functions.idle import is_idle
+from penstock.functions.operations import Act, Invoke, Operation, Pause, undo
+
+LOOK_SECONDS = 1.0
+"""How often code with open waits that does something else beside is looked at again."""
+
+
+class AsyncDriver:
+    """One attempt. `task` runs `body`; `tasks` are those that its code has started."""
+
+    __slots__ = (
+        *("_asking", "_blocked", "_busy", "_compensating", "_do", "_looking", "_main", "_opened", "_to_open"),
+        *("_undoing", "history", "task", "tasks"),
+    )
+
+    def __init__(self, history: History, do: Callable[[AnyAction], Awaitable[Any]], *, compensating: bool) -> None:
+        self.history = history
+        self._do = do
+        self._compensating = compensating
+        self._busy = 0
+        """Steps that run and actions that are not answered: while there are any, it is not suspended."""
+        self._blocked: dict[asyncio.Future[None], Sequence[str]] = {}
+        self._to_open: list[WaitFor] = []
+        self._opened: set[str] = set()
+        self._asking = False
+        self._looking = False
+        self._undoing = False
+        self._main: Coroutine[Any, Any, Any] | None = None
+        self.task: asyncio.Task[Any]
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+    @property
+    def by_main(self) -> bool:
+        return asyncio.current_task() is self.task
+
+    def body(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """What `task` is to run: the function, and its undoing if that is what this attempt is for."""
+        self._main = self._body(function, args, kwargs)
+        return self._main
+
+    async def _body(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if self._compensating:
+            return await self._compensate(function, args, kwargs)
+        value = await function(*args, **kwargs)
+        self.history.check_end()
+        return value
+
+    async def _compensate(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        """Replay the function as far as its history goes, to learn what undoes it; then undo."""
+        try:
+            await function(*args, **kwargs)
+        except asyncio.CancelledError:
+            if not self._undoing:
+                raise
+            self.task.uncancel()
+        except Exception:  # noqa: S110 - it failed before; that is why it is undone
+            pass
+        self._undoing = True
+        await self.perform(undo(self.history))
+
+    def learned(self, outcomes: dict[str, Outcome]) -> None:
+        """Operations are over: what waits for one of them goes on."""
+        self.history.outcomes.update(outcomes)
+        for future, keys in list(self._blocked.items()):
+            if not future.done() and any(key in outcomes for key in keys):
+                future.set_result(None)
+
+    # Operations.
+    async def perform(self, operation: Operation) -> Any:
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            try:
+                action = operation.send(value) if error is None else operation.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            value = error = None
+            try:
+                if type(action) is Invoke:
+                    value = await self._invoke(action)
+                elif type(action) is Act:
+                    value = await self._act(action.action)
+                elif type(action) is Pause:
+                    await self._pause(action.waits)
+            except BaseException as raised_here:
+                error = raised_here
+
+    async def _invoke(self, action: Invoke) -> Any:
+        await self._end_of_history()
+        token = current_step.set(action.step)
+        self._busy += 1
+        try:
+            value = plain(action.function)(*action.args, **action.kwargs)
+            if not inspect.isawaitable(value):
+                return value
+            if action.timeout is None:
+                return await value
+            try:
+                async with asyncio.timeout(action.timeout) as timer:
+                    return await value
+            except TimeoutError:
+                if not timer.expired():
+                    raise
+                raise StepTimedOut(f"Step {action.step} took longer than {action.timeout:g} seconds.") from None
+        finally:
+            self._busy -= 1
+            current_step.reset(token)
+            self._look_soon()
+
+    async def _act(self, action: AnyAction) -> Any:
+        if type(action) is not MakeToken:
+            await self._end_of_history()
+        self._busy += 1
+        try:
+            return await self._do(action)
+        finally:
+            self._busy -= 1
+            self._look_soon()
+
+    async def _pause(self, waits: Sequence[WaitFor]) -> None:
+        await self._end_of_history()
+        self._to_open += [wait for wait in waits if wait.key not in self._opened]
+        self._opened.update(wait.key for wait in waits)
+        await self._block([wait.key for wait in waits])
+
+    async def _end_of_history(self) -> None:
+        """In a replay that only learns what to undo, this is as far as the code gets."""
+        if self._compensating and not self._undoing:
+            await self._block([])
+
+    async def _block(self, keys: Sequence[str]) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._blocked[future] = keys
+        self._look_soon()
+        try:
+            await future
+        finally:
+            del self._blocked[future]
+
+    def _look_soon(self, delay: float = 0.0) -> None:
+        """See whether it can be suspended, after the tasks that are about to run have run."""
+        if self._looking or not self._blocked:
+            return
+        self._looking = True
+        loop = asyncio.get_running_loop()
+        if delay:
+            loop.call_later(delay, self._look)
+        else:
+            loop.call_soon(loop.call_soon, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        if not self._blocked or self._asking:
+            return
+        idle = self._busy == 0 and is_idle({self.task, *self.tasks}, self._blocked.keys(), self._inner)
+        if self._compensating and not self._undoing:
+            if idle:
+                self._undoing = True
+                self.task.cancel()
+        elif self._to_open or idle:
+            waits, self._to_open = self._to_open, []
+            self._asking = True
+            blocked = [key for future, keys in self._blocked.items() if not future.done() for key in keys]
+            action = OpenWaits(waits, blocked, suspends=idle)
+            asking = asyncio.get_running_loop().create_task(self._asked_for(action))
+            asking.add_done_callback(self._asked)
+        # Code that waits for something else beside may become idle without a sign.
+        self._look_soon(LOOK_SECONDS)
+
+    async def _asked_for(self, action: OpenWaits) -> None:
+        await self._do(action)
+
+    def _inner(self, task: "asyncio.Task[Any]") -> Any:
+        return self._main if task is self.task else task.get_coro()
+
+    def _asked(self, asking: "asyncio.Task[Any]") -> None:
+        self._asking = False
+        error = None if asking.cancelled() else asking.exception()
+        if error is None:
+            return
+        for future in list(self._blocked):
+            if not future.done():
+                future.set_exception(error)
