@@ -29,7 +29,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("penstock.cli", "penstock.bench", *CORE, *KIT),
     ),
     "penstock.bench": ("nats", "msgspec", "httpx2", "rich", "structlog", "penstock", "uvloop"),
-    "penstock.testing": ("msgspec", "penstock.testing", "penstock.functions", *CORE),
+    "penstock.testing": (
+        *("msgspec", "pytest", "httpx2", "penstock.testing", "penstock.functions", "penstock.client", *CORE),
+    ),
     "penstock.examples": ("penstock", "PIL", "msgspec"),
     "penstock_ingest": (*SERVICE, "litestar", "cel", "jsonschema_rs", "uuid_utils", "penstock_ingest"),
     "penstock_scheduler": (*SERVICE, "uuid_utils", "penstock_scheduler"),

@@ -7,7 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from penstock_process import Penstock, penstock, until
+from penstock.testing.server import Server, running
+from penstock_process import until
 
 FINAL = {"succeeded", "failed", "cancelled", "discarded"}
 
@@ -15,11 +16,9 @@ FINAL = {"succeeded", "failed", "cancelled", "discarded"}
 class Door:
     """The HTTP door of a running product."""
 
-    def __init__(self, product: Penstock) -> None:
-        self.product = product
-        key = (product.data / "api-key").read_text().strip()
+    def __init__(self, server: Server) -> None:
         self.http = httpx2.Client(
-            base_url=f"http://127.0.0.1:{product.http_port}", headers={"Authorization": f"Bearer {key}"}, timeout=30
+            base_url=server.url, headers={"Authorization": f"Bearer {server.api_key}"}, timeout=30
         )
 
     def call(self, function: str, *args: Any) -> str:
@@ -60,9 +59,8 @@ class Door:
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("durable")
-    (folder / "durable_app.py").write_text(Path(__file__).with_name("durable_app.py").read_text())
-    with penstock(folder, "durable_app:app") as product:
-        yield Door(product)
+    with running("durable_app:app", folder, path=Path(__file__).parent) as server:
+        yield Door(server)
 
 
 def test_steps_sleeps_and_children_in_an_async_function(door: Door) -> None:

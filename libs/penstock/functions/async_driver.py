@@ -50,6 +50,11 @@ class AsyncDriver:
     def by_main(self) -> bool:
         return asyncio.current_task() is self.task
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether at most one action and no step is under way."""
+        return self._busy <= 1
+
     def body(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Coroutine[Any, Any, Any]:
         """What `task` is to run: the function, and its undoing if that is what this attempt is for."""
         self._main = self._body(function, args, kwargs)

@@ -139,7 +139,7 @@ class Context:
     # Waits.
     def sleep(self, duration: Duration) -> Any:
         """Wait so long, for years if need be, holding no slot."""
-        return self._port.perform(o.sleep(self.history, self._place("sleep", "wait"), _after(duration)))
+        return self._port.perform(o.sleep(self.history, self._place("sleep", "wait"), self._after(duration)))
 
     def sleep_until(self, time: datetime) -> Any:
         """Wait until this time, which needs a zone. A time in the past is no wait."""
@@ -157,7 +157,7 @@ class Context:
         Events count that came since this attempt began or was last woken, or, with `look_back`, so long before.
         """
         place = self._place(_event_name(name), "wait")
-        wait = _event_wait(w.EventWait(name, match, look_back), place, _until(timeout))
+        wait = _event_wait(w.EventWait(name, match, look_back), place, self._until(timeout))
         return self._port.perform(o.event(self.history, wait))
 
     def create_token(self, name: str = "token") -> Any:
@@ -167,12 +167,14 @@ class Context:
     def wait_for_token(self, token: o.Token, timeout: Duration | None = None) -> Any:
         """The value that somebody completed it with, also earlier; None when it timed out. Raises TokenRejected."""
         place = self.history.fixed(token.key, "wait", by_main=self._port.by_main)
-        return self._port.perform(o.plain(self.history, WaitFor(*place[:1], "token", place.position, _until(timeout))))
+        return self._port.perform(
+            o.plain(self.history, WaitFor(*place[:1], "token", place.position, self._until(timeout)))
+        )
 
     def receive(self, channel: str = "default", timeout: Duration | None = None) -> Any:
         """The next message sent to this execution on the channel; None when it timed out."""
         place = self._place(f"receive~{checked_name(channel, 'channel')}", "wait")
-        wait = WaitFor(place.key, "message", place.position, _until(timeout), name=channel)
+        wait = WaitFor(place.key, "message", place.position, self._until(timeout), name=channel)
         return self._port.perform(o.plain(self.history, wait))
 
     def wait_for_any(self, *waits: w.AnyWait, timeout: Duration | None = None) -> Any:
@@ -194,7 +196,7 @@ class Context:
             case w.Sleep():
                 place = self._place("sleep", "wait")
                 return o.Alternative(
-                    WaitFor(place.key, "sleep", place.position, _after(one.duration), group), lambda _: None
+                    WaitFor(place.key, "sleep", place.position, self._after(one.duration), group), lambda _: None
                 )
             case w.SleepUntil():
                 place = self._place("sleep", "wait")
@@ -273,6 +275,12 @@ class Context:
         """A UUID (version 4 in form), the same on every replay."""
         return uuid.UUID(int=self.history.random.getrandbits(128), version=4)
 
+    def _after(self, duration: Duration) -> int:
+        return self.history.clock() + round(seconds(duration, "duration") * 1_000_000)
+
+    def _until(self, timeout: Duration | None) -> int | None:
+        return None if timeout is None else self.history.clock() + round(seconds(timeout, "timeout") * 1_000_000)
+
     def _place(self, name: str, kind: str) -> Place:
         return self.history.place(name, kind, by_main=self._port.by_main)
 
@@ -285,14 +293,6 @@ class Sent:
     def __await__(self) -> Generator[Any, None, None]:
         return None
         yield  # pragma: no cover - makes this a generator, as awaiting demands
-
-
-def _after(duration: Duration) -> int:
-    return o.now_us() + round(seconds(duration, "duration") * 1_000_000)
-
-
-def _until(timeout: Duration | None) -> int | None:
-    return None if timeout is None else o.now_us() + round(seconds(timeout, "timeout") * 1_000_000)
 
 
 def _event_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """What earlier attempts of an execution left behind, and the check that the code still does what it did then."""
 
 import random
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,6 +15,11 @@ RESERVED = "#~"
 """Characters that keys of operations use themselves."""
 
 
+def now_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
 class Place(NamedTuple):
     """The key of an operation, and its number among those called by the function's own task (0: by another task)."""
 
@@ -24,8 +30,12 @@ class Place(NamedTuple):
 class History:
     """The operations of one attempt: those known already, and the names that this attempt has used so far."""
 
-    def __init__(self, execution_id: str, outcomes: dict[str, Outcome], started_at: int) -> None:
+    def __init__(
+        self, execution_id: str, outcomes: dict[str, Outcome], started_at: int, clock: Callable[[], int] = now_us
+    ) -> None:
         self.execution_id = execution_id
+        self.clock = clock
+        """The real time (microseconds); the code sees only `now`."""
         self.outcomes = outcomes
         self.now = started_at
         """The deterministic clock (microseconds): when the newest operation ended that the code has seen."""

@@ -5,7 +5,6 @@ answered with what it says) or `Pause` (wait for the first of some operations; a
 sync worker process and the test kit each drive them in their own way.
 """
 
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -74,10 +73,6 @@ class Token(NamedTuple):
     key: str
 
 
-def now_us() -> int:
-    return time.time_ns() // 1000
-
-
 def step(
     history: History, place: Place, function: Callable[..., Any], args: Any, kwargs: Any, options: StepOptions
 ) -> Operation:
@@ -91,10 +86,10 @@ def step(
     failures, retry_at = (known.failures, known.retry_at) if known is not None else (0, None)
     while True:
         if retry_at is not None:
-            yield Pause([a.WaitFor(key=f"{key}~{failures}", wait="sleep", until=retry_at)])
+            yield from _wait(history, a.WaitFor(key=f"{key}~{failures}", wait="sleep", until=retry_at))
         if options.at_most_once:
             yield Act(a.BeginStep(key, position))
-        started_at = now_us()
+        started_at = history.clock()
         try:
             value = yield Invoke(function, args, kwargs, key, options.timeout)
             data = b"null" if value is None else to_json(value)

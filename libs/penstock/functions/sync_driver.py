@@ -20,7 +20,7 @@ from penstock.functions.operations import Act, Invoke, Operation, Pause, undo
 
 
 class SyncDriver:
-    """One attempt."""
+    """One attempt, made in the thread that runs it. Without `alarms` time-outs of steps are not kept."""
 
     def __init__(
         self,
@@ -29,16 +29,19 @@ class SyncDriver:
         wait: Callable[[Sequence[str]], None],
         *,
         compensating: bool,
+        alarms: bool = True,
     ) -> None:
         self.history = history
         self._do = do
         self._wait = wait
         self._compensating = compensating
+        self._alarms = alarms
         self._undoing = False
+        self._thread = threading.current_thread()
 
     @property
     def by_main(self) -> bool:
-        return threading.current_thread() is threading.main_thread()
+        return threading.current_thread() is self._thread
 
     def compensate(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """Replay the function as far as its history goes, to learn what undoes it; then undo."""
@@ -80,7 +83,7 @@ class SyncDriver:
         token = current_step.set(action.step)
         try:
             function = plain(action.function)
-            if action.timeout is None:
+            if action.timeout is None or not self._alarms:
                 return function(*action.args, **action.kwargs)
             with _alarm(action.step, action.timeout):
                 return function(*action.args, **action.kwargs)

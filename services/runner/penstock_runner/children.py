@@ -8,7 +8,6 @@ import uuid_utils
 from msgspec import Raw
 
 from penstock.domain.errors import Rejected
-from penstock.domain.execution.commands import CallChildren
 from penstock.domain.execution.commands import Enqueue as EnqueueCommand
 from penstock.domain.execution.create import Origin, arguments_hash, enqueued
 from penstock.domain.execution.facts import Child, Enqueued
@@ -17,6 +16,7 @@ from penstock.domain.ids import child_execution_id, keyed_execution_id, span_id
 from penstock.domain.limits import arguments_bytes_max, children_per_call_max, payload_inline_bytes_max
 from penstock.domain.trace import SpanContext
 from penstock.functions import actions as a
+from penstock.functions import translate
 from penstock.handle import handle
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.registry import FunctionRegistry
@@ -65,14 +65,8 @@ class Children:
         if options.idempotency_key is not None and len(action.items) > 1:
             raise Rejected("invalid_option", "An idempotency key is for one execution, not for several.")
         ids = [self._id(activity, action, options, index) for index in range(len(action.items))]
-        command = CallChildren(
-            activation=activity.activation,
-            call=action.call,
-            children=[Child(id=each, function=spec.name) for each in ids],
-            position=action.position,
-            detached=action.detached,
-            on_cancel=action.on_cancel,
-        )
+        children = [Child(id=each, function=spec.name) for each in ids]
+        command = translate.call_children(action, activity.activation, children)
         activity.awaited.add(action.call)
         if not action.detached:
             await activity.carry_out(self._log, command, self._clock, self._dice)

@@ -10,11 +10,11 @@ from msgspec import Raw
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution import commands as c
-from penstock.domain.execution.facts import Child, ErrorInfo, Wait, WaitOpened
-from penstock.domain.execution.retries import RetryPolicy
+from penstock.domain.execution.facts import Child, Wait, WaitOpened
 from penstock.domain.execution.tokens import make_token
 from penstock.domain.limits import payload_inline_bytes_max, steps_per_execution_max
 from penstock.functions import actions as a
+from penstock.functions import translate
 from penstock.handle import handle
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.objects import Payloads
@@ -88,47 +88,30 @@ class Durable:
     async def _complete_step(self, activity: Activity, action: a.CompleteStep) -> bytes:
         if len(activity.state.ops) >= steps_per_execution_max:
             raise Rejected("invalid_option", f"An execution has at most {steps_per_execution_max} steps and waits.")
-        result, ref = Raw(action.result), None
+        command = translate.complete_step(action, activity.activation)
         if len(action.result) > payload_inline_bytes_max:
             # One name for each try: an object that a refused append leaves behind is not mistaken for another's.
-            ref = name = f"{activity.state.id}-step-{activity.state.n + 1}-{activity.next_number()}"
+            name = f"{activity.state.id}-step-{activity.state.n + 1}-{activity.next_number()}"
             await until_answered(lambda: self._payloads.put(name, action.result))
-            result = Raw(b"null")
-        command = c.CompleteStep(
-            activation=activity.activation,
-            step=action.step,
-            started_at=action.started_at,
-            result=result,
-            result_ref=ref,
-            position=action.position,
-            undo=action.undo,
-        )
+            command = msgspec.structs.replace(command, result=Raw(b"null"), result_ref=name)
         await self._carry_out(activity, command)
         self._lengths.grown(activity)
         return msgspec.json.encode(activity.state.ops[action.step].at)
 
     async def _fail_step(self, activity: Activity, action: a.FailStep) -> bytes:
-        error = ErrorInfo(code=action.code, type=action.type, message=action.message, stack=action.stack)
-        command = c.FailStep(
-            activation=activity.activation,
-            step=action.step,
-            started_at=action.started_at,
-            error=error,
-            policy=msgspec.json.decode(action.policy, type=RetryPolicy),
-            terminal=action.terminal,
-            retry_after=action.retry_after,
-            position=action.position,
-        )
+        command = translate.fail_step(action, activity.activation)
         await self._carry_out(activity, command)
         return msgspec.json.encode(activity.state.ops[action.step].retry_at)
 
     # Waits.
     async def _open_waits(self, activity: Activity, action: a.OpenWaits) -> bytes:
-        waits = [await self._wait(activity, wait) for wait in action.waits]
-        activity.awaited.update(wait.key for wait in waits)
-        command = c.OpenWaits(
-            activation=activity.activation, waits=waits, blocked=action.blocked, suspends=action.suspends
-        )
+        after = {
+            wait.key: await self._position(activity, wait)
+            for wait in action.waits
+            if wait.wait == "event" and wait.key not in activity.state.waits
+        }
+        activity.awaited.update(wait.key for wait in action.waits)
+        command = translate.open_waits(action, activity.activation, after)
         if action.suspends:
             await self.flush_progress(activity)
         for fact in await self._carry_out(activity, command):
@@ -142,23 +125,12 @@ class Durable:
         if until is not None:
             await until_answered(lambda: self._timers.set(execution_id, wait_token(wait.key), until))
 
-    async def _wait(self, activity: Activity, wait: a.WaitFor) -> Wait:
-        after = 0
-        if wait.wait == "event" and wait.key not in activity.state.waits:
-            since = activity.woken_at - round(wait.look_back * 1_000_000)
-            names = self._log.names
-            subject = names.event_subject(">")
-            after = await until_answered(lambda: self._log.reader.position_at(names.events, subject, since))
-        return Wait(
-            key=wait.key,
-            wait=wait.wait,
-            position=wait.position,
-            until=wait.until,
-            group=wait.group,
-            name=wait.name,
-            match=msgspec.json.decode(wait.match, type=dict[str, Raw]),
-            after=after,
-        )
+    async def _position(self, activity: Activity, wait: a.WaitFor) -> int:
+        """The position in EVENTS from which on events count for this wait."""
+        since = activity.woken_at - round(wait.look_back * 1_000_000)
+        names = self._log.names
+        subject = names.event_subject(">")
+        return await until_answered(lambda: self._log.reader.position_at(names.events, subject, since))
 
     async def deliver(self, activity: Activity) -> None:
         """Tell the worker process which of the operations that it waits for are over."""
@@ -209,8 +181,6 @@ class Durable:
         if report is None:
             return
         activity.progress_due = asyncio.get_running_loop().time() + PROGRESS_SECONDS
-        command = c.ReportProgress(
-            activation=activity.activation, done=report.done, total=report.total, note=report.note
-        )
+        command = translate.report_progress(report, activity.activation)
         with suppress(Rejected):
             await self._carry_out(activity, command)

@@ -1,0 +1,398 @@
+"""Runs the code of one activation in a simulation: the worker process and its runner in one, without either."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Raw
+
+from penstock.client.errors import ExecutionFailed, PenstockError
+from penstock.client.execution import Execution
+from penstock.domain.durations import microseconds
+from penstock.domain.errors import Rejected
+from penstock.domain.execution import commands as c
+from penstock.domain.execution.create import Origin
+from penstock.domain.execution.facts import Child, ErrorInfo, Succeeded
+from penstock.domain.function.options import CallOptions, ResolvedOptions, resolve
+from penstock.domain.ids import child_execution_id, keyed_execution_id
+from penstock.functions import actions as a
+from penstock.functions import translate
+from penstock.functions.async_driver import AsyncDriver
+from penstock.functions.context import Context, current_attempt
+from penstock.functions.define import App, Function
+from penstock.functions.errors import Stopped
+from penstock.functions.event import decode_event
+from penstock.functions.failures import failure_of
+from penstock.functions.history import History
+from penstock.functions.operations import Act, Called, Invoke, Operation, Pause, detach
+from penstock.functions.outcomes import outcomes_of
+from penstock.functions.sync_driver import SyncDriver
+from penstock.functions.values import to_json
+from penstock.testing.faults import Faults, RunnerLost
+from penstock.testing.worlds import Record, World
+
+RUNNER = "simulation"
+TOKEN_ADDRESS = "https://penstock.test/v1/tokens/"  # noqa: S105 - an address, no secret
+
+
+class Simulated(Protocol):
+    """What an attempt needs of the simulation."""
+
+    app: App
+    world: World
+    faults: Faults
+    replays: bool
+
+    async def settle(self, until: Callable[[], bool] | None = None) -> None:
+        """Run what is runnable, here and now."""
+
+
+class Attempt:
+    """One activation from its start to its end; the port that its Context speaks through."""
+
+    def __init__(self, simulated: Simulated, record: Record, activation: int) -> None:
+        self._simulated = simulated
+        self._world = simulated.world
+        self.record = record
+        self.activation = activation
+        self._function: Function[Any, Any] = simulated.app.functions[record.function]
+        self._loop = asyncio.get_running_loop()
+        self._woken_at = simulated.world.now
+        self._leaves: str = ""
+        self._delivered: set[str] = set()
+        self._driver: AsyncDriver | SyncDriver
+
+    async def run(self) -> None:
+        """Start, run until it ends, waits or is lost, and record which."""
+        start = c.Start(activation=self.activation, runner=RUNNER, version=self._function.spec.version)
+        try:
+            self._world.carry_out(self.record, start)
+        except Rejected:
+            return
+        if self.record.state.owner != RUNNER:
+            return
+        while True:
+            self._leaves, self._delivered = "", set()
+            command = await self._once()
+            if self._leaves != "replay":
+                break
+        if command is not None:
+            try:
+                self._world.carry_out(self.record, command)
+            except Rejected as refusal:
+                if refusal.code != "activation_closed":
+                    raise
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its activation is closed, or it is to be cancelled: its code has to leave."""
+        state = self.record.state
+        return state.activation != self.activation or (state.state == "cancelling" and state.compensating is None)
+
+    def leave(self) -> None:
+        """Make code on an event loop leave; what it did since it stored something last is forgotten."""
+        driver = getattr(self, "_driver", None)
+        if isinstance(driver, AsyncDriver):
+            driver.task.cancel()
+
+    def put_aside(self) -> None:
+        """The same, to run it again from its beginning later."""
+        self._leaves = "aside"
+        self.leave()
+
+    def notice(self) -> None:
+        """Tell the code what is over by now."""
+        driver = getattr(self, "_driver", None)
+        if isinstance(driver, AsyncDriver) and (news := self._news()):
+            driver.learned(news)
+
+    async def _once(self) -> c.AnyCommand | None:
+        """Run the code once from its beginning; answers with the command that its end means."""
+        state = self.record.state
+        known = outcomes_of(state, state.ops, _inline)
+        self._delivered.update(key for key, outcome in known.items() if outcome.done)
+        history = History(state.id, known, state.started_at or state.updated_at, clock=lambda: self._world.now)
+        compensating = state.compensating is not None
+        try:
+            if self._function.spec.is_async:
+                value = await self._run_async(history, compensating)
+            else:
+                value = await asyncio.to_thread(self._run_sync, history, compensating)
+            if compensating:
+                return c.FinishCompensation(activation=self.activation)
+            history.check_end()
+            return c.Succeed(activation=self.activation, result=Raw(b"null" if value is None else to_json(value)))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            return self._command_of(error)
+
+    def _command_of(self, error: BaseException) -> c.AnyCommand | None:
+        if self._leaves:
+            return None
+        if isinstance(error, RunnerLost):
+            return c.LoseAttempt(activation=self.activation)
+        state = self.record.state
+        if state.cancel_forced or (state.state == "cancelling" and state.compensating is None):
+            return c.ConfirmCancel(activation=self.activation)
+        failure = failure_of(error)
+        return c.Fail(
+            activation=self.activation,
+            error=ErrorInfo(code=failure.code, type=failure.type, message=failure.message, stack=failure.stack),
+            policy=self._function.spec.policy,
+            terminal=failure.terminal,
+            retry_after=failure.retry_after,
+            pause=self._function.spec.pause_on_failure,
+        )
+
+    def _call(self, history: History) -> tuple[list[Any], dict[str, Any]]:
+        first, state = self.record.first, self.record.state
+        parameters = self._function.parameters
+        rest, values = parameters.bind(first.args, first.kwargs)
+        context = Context(
+            self,
+            execution_id=state.id,
+            attempt=state.attempt,
+            function=state.function,
+            metadata=state.metadata,
+            history=history,
+            parent_id=state.parent_id,
+            root_id=state.root_id,
+            trace_id=state.trace_id,
+        )
+        event = decode_event(first.event) if first.event is not None else None
+        return parameters.fill(rest, values, context, event)
+
+    # Code on an event loop.
+    async def _run_async(self, history: History, compensating: bool) -> Any:
+        driver = self._driver = AsyncDriver(history, self._do_async, compensating=compensating)
+
+        async def body() -> Any:
+            current_attempt.set(self)
+            driver.task = asyncio.current_task()  # type: ignore[assignment]
+            args, kwargs = self._call(history)
+            return await driver.body(self._function.function, args, kwargs)
+
+        return await self._loop.create_task(body())
+
+    async def _do_async(self, action: a.AnyAction) -> Any:
+        driver = self._driver
+        assert isinstance(driver, AsyncDriver)
+        stored = len(self.record.facts)
+        answer = self._do(action)
+        if isinstance(action, a.CallChildren) and self._simulated.replays:
+            stored = len(self.record.facts)
+        if self._leaves or (self._simulated.replays and driver.is_quiet and len(self.record.facts) > stored):
+            self._leaves = self._leaves or "replay"
+            driver.task.cancel()
+            raise asyncio.CancelledError
+        outcomes = self._news()
+        if outcomes:
+            driver.learned(outcomes)
+        return answer
+
+    # Plain code, in a thread of its own.
+    def _run_sync(self, history: History, compensating: bool) -> Any:
+        driver = self._driver = SyncDriver(
+            history, self._do_sync, self._wait_sync, compensating=compensating, alarms=False
+        )
+        token = current_attempt.set(self)
+        try:
+            args, kwargs = self._call(history)
+            if compensating:
+                driver.compensate(self._function.function, args, kwargs)
+                return None
+            return self._function.function(*args, **kwargs)
+        finally:
+            current_attempt.reset(token)
+
+    def _do_sync(self, action: a.AnyAction) -> Any:
+        return asyncio.run_coroutine_threadsafe(self._do_for_thread(action), self._loop).result()
+
+    async def _do_for_thread(self, action: a.AnyAction) -> Any:
+        stored = len(self.record.facts)
+        answer = self._do(action)
+        if self._simulated.replays and not isinstance(action, a.CallChildren) and len(self.record.facts) > stored:
+            self._leaves = self._leaves or "replay"
+        if self._leaves:
+            raise Stopped("The execution is suspended.")
+        self._driver.history.outcomes.update(self._news())
+        return answer
+
+    def _wait_sync(self, keys: Sequence[str]) -> None:
+        # Nothing else of a plain function goes on while it waits: it was suspended, or one of them is over.
+        assert any(self._driver.history.done(key) for key in keys)
+
+    # Actions.
+    def _do(self, action: a.AnyAction) -> Any:
+        activation, record, world = self.activation, self.record, self._world
+        match action:
+            case a.BeginStep():
+                begin = c.BeginStep(activation=activation, step=action.step, position=action.position)
+                world.carry_out(record, begin)
+            case a.CompleteStep():
+                world.carry_out(record, translate.complete_step(action, activation))
+                return record.state.ops[action.step].at
+            case a.FailStep():
+                world.carry_out(record, translate.fail_step(action, activation))
+                return record.state.ops[action.step].retry_at
+            case a.OpenWaits():
+                self._open_waits(action)
+            case a.CallChildren():
+                return self._call_children(action)
+            case a.CancelChildren():
+                self._cancel_children(action)
+            case a.MakeToken():
+                token = f"{record.id}.{action.wait}"
+                return {"id": token, "url": TOKEN_ADDRESS + token}
+            case a.ReportProgress():
+                world.carry_out(record, translate.report_progress(action, activation))
+        return None
+
+    def _open_waits(self, action: a.OpenWaits) -> None:
+        world, record = self._world, self.record
+        after = {
+            wait.key: world.position_at(self._woken_at - round(wait.look_back * 1_000_000))
+            for wait in action.waits
+            if wait.wait == "event"
+        }
+        world.carry_out(record, translate.open_waits(action, self.activation, after))
+        if record.state.suspended:
+            self._leaves = "suspended"
+        world.look_back(record)
+
+    def _call_children(self, action: a.CallChildren) -> list[str]:
+        world, record = self._world, self.record
+        if action.function not in self._simulated.app.functions:
+            raise Rejected("unknown_function", f"The app has no function {action.function!r}.")
+        options = resolve(msgspec.json.decode(action.options, type=CallOptions), world.now)
+        ids = [self._child_id(action, options, index) for index in range(len(action.items))]
+        children = [Child(id=each, function=action.function) for each in ids]
+        world.carry_out(record, translate.call_children(action, self.activation, children))
+        origin = Origin(parent_id=record.id, root_id=record.state.root_id or record.id)
+        for each, item in zip(ids, action.items, strict=True):
+            world.create(each, action.function, Raw(item.args), Raw(item.kwargs), options, origin)
+        return ids
+
+    def _child_id(self, action: a.CallChildren, options: ResolvedOptions, index: int) -> str:
+        if options.idempotency_key is not None:
+            return keyed_execution_id("test", action.function, options.idempotency_key)
+        return child_execution_id(self.record.id, action.call, index)
+
+    def _cancel_children(self, action: a.CancelChildren) -> None:
+        for known in list(self.record.state.children.values()):
+            if known.call in action.calls and not self._world.records[known.child.id].state.is_final:
+                self._world.cancel(self._world.records[known.child.id])
+        done = a.CompleteStep(action.step, 0, self._world.now, b"null")
+        self._world.carry_out(self.record, translate.complete_step(done, self.activation))
+
+    def _news(self) -> dict[str, a.Outcome]:
+        """Operations that are over and that the code has not been told of."""
+        over = [key for key, op in self.record.state.ops.items() if op.done and key not in self._delivered]
+        self._delivered.update(over)
+        return outcomes_of(self.record.state, over, _inline)
+
+    # The port.
+    @property
+    def by_main(self) -> bool:
+        return self._driver.by_main
+
+    def perform(self, operation: Operation) -> Any:
+        return self._driver.perform(self._with_faults(operation))
+
+    def _with_faults(self, operation: Operation) -> Operation:
+        """The same operation, with what is to go wrong around the functions of its steps."""
+        answer: Any = None
+        error: BaseException | None = None
+        while True:
+            try:
+                wanted: Invoke | Act | Pause = operation.send(answer) if error is None else operation.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            if type(wanted) is Invoke:
+                function = getattr(wanted.function, "function", wanted.function)
+                struck = self._simulated.faults.wrapped(self.record.function, wanted.step, function)
+                wanted = wanted._replace(function=struck)
+            answer = error = None
+            try:
+                answer = yield wanted
+            except BaseException as raised:
+                error = raised
+
+    def report(self, progress: a.ReportProgress) -> None:
+        self._do(progress)
+
+    def enqueue(self, function: str, args: bytes, kwargs: bytes, options: CallOptions) -> Any:
+        history = self._driver.history
+        called = Called(function, [a.CallItem(args, kwargs)], options, str, "leave")
+        operation = detach(history, history.place(function, "call", by_main=self.by_main), called)
+        if isinstance(self._driver, SyncDriver):
+            return Execution(self._driver.perform(operation)[0], self)
+        return self._handle(operation)
+
+    async def _handle(self, operation: Operation) -> Execution:
+        return Execution((await self.perform(operation))[0], self)
+
+    # The questions of handles.
+    def result(self, execution_id: str, timeout: Any) -> Any:
+        return self._answer(self._result(execution_id))
+
+    def state(self, execution_id: str) -> Any:
+        return self._answer(_value(str(self._known(execution_id).state.state)))
+
+    def cancel(self, execution_id: str, force: bool) -> Any:
+        return self._answer(self._command(execution_id, c.RequestCancel(force=force)))
+
+    def reschedule(self, execution_id: str, delay: Any) -> Any:
+        run_at = None if delay is None else self._world.now + microseconds(delay, "delay")
+        return self._answer(self._command(execution_id, c.Reschedule(run_at=run_at)))
+
+    def rerun(self, execution_id: str) -> Any:
+        first = self._known(execution_id).first
+        options = resolve(CallOptions(metadata=first.metadata, retries=first.retries), self._world.now)
+        origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
+        made = self._world.create(self._world.new_id(), first.function, first.args, first.kwargs, options, origin)
+        return self._answer(_value(Execution(made.id, self)))
+
+    def _answer(self, work: Any) -> Any:
+        """Awaitable for async code; for plain code, which is in another thread, the value itself."""
+        if isinstance(self._driver, AsyncDriver) or threading.current_thread() is threading.main_thread():
+            return work
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _command(self, execution_id: str, command: c.AnyCommand) -> None:
+        try:
+            self._world.carry_out(self._known(execution_id), command)
+        except Rejected as refusal:
+            raise PenstockError(refusal.code, refusal.detail) from None
+
+    async def _result(self, execution_id: str) -> Any:
+        record = self._known(execution_id)
+        await self._simulated.settle(until=lambda: record.state.is_final)
+        if not record.state.is_final:
+            raise TimeoutError(f"Execution {execution_id} waits for something from outside.")
+        return result_of(record)
+
+    def _known(self, execution_id: str) -> Record:
+        if execution_id not in self._world.records:
+            raise PenstockError("unknown_execution", f"There is no execution {execution_id}.")
+        return self._world.records[execution_id]
+
+
+async def _value(value: Any) -> Any:
+    return value
+
+
+def _inline(result: Raw, reference: str | None) -> bytes:
+    return bytes(result)
+
+
+def result_of(record: Record) -> Any:
+    """The result of an execution that has ended. Raises ExecutionFailed when it has none."""
+    last, error = record.facts[-1], record.state.error
+    if isinstance(last, Succeeded):
+        return msgspec.json.decode(last.result)
+    assert error is not None
+    raise ExecutionFailed(record.id, str(record.state.state), error.code, error.type, error.message, error.stack)
