@@ -177,6 +177,18 @@ async def test_children_answer_their_parent(bench: Bench) -> None:
     assert await bench.result(await bench.enqueue("family", 30)) == [3, 870, "user_error"]
 
 
+async def test_every_parent_of_a_shared_child_gets_its_result(bench: Bench) -> None:
+    """One key leads several calls to one execution, while it runs and after its end."""
+    parents = [await bench.enqueue("shares", "order-7") for _ in range(3)]
+    for each in parents:
+        await suspended(bench, each)
+    await publish(bench, "go", {"name": "slow_add"})
+    parents.append(await bench.enqueue("shares", "order-7"))
+    assert [await bench.result(each) for each in parents] == [3] * 4
+    children = {next(iter((await bench.final(each)).children)) for each in parents}
+    assert len(children) == 1
+
+
 async def test_a_cancel_reaches_the_last_descendant(bench: Bench) -> None:
     """Through executions that all wait for each other."""
     execution = await bench.enqueue("generations", 2)

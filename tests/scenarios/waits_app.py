@@ -65,6 +65,18 @@ async def boom() -> None:
 
 
 @app.function
+async def shares(ctx: Context, key: str) -> int:
+    """Calls a child that others may have called."""
+    return int(await ctx.call(slow_add.options(idempotency_key=key), 1, 2))
+
+
+@app.function
+async def slow_add(ctx: Context, a: int, b: int) -> int:
+    await ctx.wait_for_event("go", match={"name": "slow_add"}, look_back="1h")
+    return a + b
+
+
+@app.function
 async def long_sleep(ctx: Context) -> None:
     await ctx.sleep("1h")
 

@@ -14,8 +14,10 @@ import msgspec
 
 from penstock.domain.execution.event_waits import EventWait, EventWaits, wanted
 from penstock.domain.execution.state import Execution, State
+from penstock.domain.ids import child_execution_id
 from penstock.ports import LogEntry
 from penstock.wire.names import Names
+from penstock_scheduler.shared import SharedChildren
 
 _FINAL = frozenset({"succeeded", "failed", "cancelled", "discarded"})
 
@@ -30,6 +32,12 @@ class _Wait(msgspec.Struct):
     name: str = ""
     match: dict[str, msgspec.Raw] = {}
     after: int = 0
+
+
+class _Child(msgspec.Struct):
+    """The same of a child."""
+
+    id: str
 
 
 class _Glance(msgspec.Struct):
@@ -48,8 +56,11 @@ class _Glance(msgspec.Struct):
     waits: list[_Wait] = []
     wakes_at: int | None = None
     suspends: bool = False
-    wakes: bool = False
     wait: str = ""
+    call: str = ""
+    children: list[_Child] = []
+    detached: bool = False
+    child: str = ""
 
 
 _decode = msgspec.json.Decoder(_Glance).decode
@@ -86,6 +97,8 @@ class Entry(msgspec.Struct):
     wait_at: int | None = None
     """When the first of its open waits is over by itself; it may run meanwhile."""
     waits: list[OpenWait] = []
+    shared: list[str] = []
+    """Children that it waits for and that may have been made by others."""
 
     @property
     def wakes_at(self) -> int | None:
@@ -95,7 +108,7 @@ class Entry(msgspec.Struct):
     @property
     def is_idle(self) -> bool:
         """True where nothing is left that anybody has to look after."""
-        return not self.owner and not self.waits and self.wakes_at is None and self.discard_at is None
+        return not (self.owner or self.waits or self.shared) and self.wakes_at is None and self.discard_at is None
 
     def as_execution(self) -> Execution | None:
         """As much of its state as the rule for wake-ups looks at; None where more is needed than is known here."""
@@ -119,6 +132,7 @@ class Agenda:
         """Runner -> executions that it runs."""
         self.events = EventWaits()
         """Open waits for events."""
+        self.shared = SharedChildren()
         self.fresh_waits: dict[tuple[str, str], EventWait] = {}
         """Those of them that nobody has taken yet, by execution and key."""
         self.has_fresh_waits = asyncio.Event()
@@ -171,6 +185,8 @@ class Agenda:
     def _apply(self, execution_id: str, function: str, sequence: int, glance: _Glance) -> None:
         kind = glance.kind
         if kind in _FINAL:
+            if execution_id in self.shared:
+                self.shared.look(execution_id)
             self._drop(execution_id)
             return
         entry = self.entries.get(execution_id)
@@ -244,7 +260,16 @@ class Agenda:
             self._close(entry, lambda wait: wait is over or bool(over.group and wait.group == over.group))
         self._wait_until(entry, glance.wakes_at)
 
+    def _child_called(self, entry: Entry, glance: _Glance) -> None:
+        for index, child in enumerate(glance.children):
+            if not glance.detached and child.id != child_execution_id(entry.execution_id, glance.call, index):
+                entry.shared = [*entry.shared, child.id]
+                self.shared.add(child.id, entry.execution_id)
+
     def _child_completed(self, entry: Entry, glance: _Glance) -> None:
+        if glance.child in entry.shared:
+            entry.shared = [each for each in entry.shared if each != glance.child]
+            self.shared.remove(glance.child, entry.execution_id)
         self._wait_until(entry, glance.wakes_at)
 
     def _compensating(self, entry: Entry, _: _Glance) -> None:
@@ -295,6 +320,8 @@ class Agenda:
         if entry is not None:
             self._disown(entry)
             self._close(entry, lambda _: True)
+            for child in entry.shared:
+                self.shared.remove(child, execution_id)
         self.unchecked.pop(execution_id, None)
 
     def _disown(self, entry: Entry) -> None:
@@ -326,6 +353,7 @@ _CHANGES: dict[str, Callable[[Agenda, Entry, _Glance], None]] = {
     "wait_opened": Agenda._wait_opened,
     "suspended": Agenda._suspended,
     "woken": Agenda._woken,
+    "child_called": Agenda._child_called,
     "child_completed": Agenda._child_completed,
     "paused": Agenda._given_up,
     "compensating": Agenda._compensating,
