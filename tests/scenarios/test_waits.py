@@ -189,6 +189,19 @@ async def test_every_parent_of_a_shared_child_gets_its_result(bench: Bench) -> N
     assert len(children) == 1
 
 
+async def test_the_example_of_the_readme_does_what_it_says(bench: Bench) -> None:
+    """Its text is what runs here; the hour is over when a clock says so."""
+    readme = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
+    example = readme[readme.index("@app.function\nasync def review(") :].partition("```")[0]
+    assert example in (HERE / "waits_app.py").read_text(encoding="utf-8")
+    execution = await bench.enqueue("review", "plan")
+    await suspended(bench, execution)
+    await bench.due(execution)
+    await bench.until(execution, lambda state: any(wait.wait == "event" for wait in state.waits.values()))
+    await publish(bench, "doc.approved", {"doc": "plan", "by": "ada"})
+    assert await bench.result(execution) == "ada: 2 pages"
+
+
 async def test_a_cancel_reaches_the_last_descendant(bench: Bench) -> None:
     """Through executions that all wait for each other."""
     execution = await bench.enqueue("generations", 2)

@@ -118,3 +118,21 @@ async def in_order(ctx: Context, name: str, path: str) -> str:
     await ctx.wait_for_event("go", match={"name": name})
     await ctx.step("out", note, path, f"out {name}")
     return name
+
+
+def extract(doc: str) -> str:
+    return f"{doc}, page one\f{doc}, page two"
+
+
+@app.function
+async def summarise(page: str) -> str:
+    return page[:4]
+
+
+@app.function
+async def review(ctx: Context, doc: str) -> str:
+    text = await ctx.step("extract", extract, doc)
+    await ctx.sleep("1h")
+    pages = await ctx.call_many(summarise, text.split("\f"))
+    event = await ctx.wait_for_event("doc.approved", match={"doc": doc}, timeout="7d")
+    return "nobody cared" if event is None else f"{event.data['by']}: {len(pages)} pages"
