@@ -4,7 +4,7 @@ import msgspec
 
 
 class GlancedWait(msgspec.Struct):
-    """The same of a wait."""
+    """What is looked at of a wait."""
 
     key: str
     wait: str
@@ -16,13 +16,13 @@ class GlancedWait(msgspec.Struct):
 
 
 class GlancedChild(msgspec.Struct):
-    """The same of a child."""
+    """What is looked at of a child."""
 
     id: str
 
 
 class Glance(msgspec.Struct):
-    """The few fields of any fact that matter here; decoding the rest would cost more than all else."""
+    """What is looked at of a fact of any kind."""
 
     kind: str = ""
     n: int = 0
