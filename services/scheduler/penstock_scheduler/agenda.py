@@ -14,45 +14,17 @@ import msgspec
 
 from penstock.domain.execution.event_waits import EventWait, EventWaits, wanted
 from penstock.domain.execution.state import Execution, State
+from penstock.domain.ids import child_execution_id
 from penstock.ports import LogEntry
-from penstock.wire.names import Names
+from penstock.wire.names import START_WAIT, Names, wait_token
+from penstock_scheduler.glance import Glance, GlancedWait, glance_at
+from penstock_scheduler.shared import SharedChildren
+
+SPENT_US = 60_000_000
+"""A wake-up that is not needed any more and fires within so long is left to fire for nothing."""
+SPENT_MAX = 100_000
 
 _FINAL = frozenset({"succeeded", "failed", "cancelled", "discarded"})
-
-
-class _Wait(msgspec.Struct):
-    """The same of a wait."""
-
-    key: str
-    wait: str
-    until: int | None = None
-    group: str = ""
-    name: str = ""
-    match: dict[str, msgspec.Raw] = {}
-    after: int = 0
-
-
-class _Glance(msgspec.Struct):
-    """The few fields of any fact that matter here; decoding the rest would cost more than all else."""
-
-    kind: str = ""
-    n: int = 0
-    at: int = 0
-    run_at: int | None = None
-    retry_at: int | None = None
-    discard_at: int | None = None
-    activation: int = 0
-    attempt: int = 0
-    runner: str = ""
-    gated: bool = False
-    waits: list[_Wait] = []
-    wakes_at: int | None = None
-    suspends: bool = False
-    wakes: bool = False
-    wait: str = ""
-
-
-_decode = msgspec.json.Decoder(_Glance).decode
 
 
 class OpenWait(msgspec.Struct, array_like=True, gc=False):
@@ -86,6 +58,8 @@ class Entry(msgspec.Struct):
     wait_at: int | None = None
     """When the first of its open waits is over by itself; it may run meanwhile."""
     waits: list[OpenWait] = []
+    shared: list[str] = []
+    """Children that it waits for and that may have been made by others."""
 
     @property
     def wakes_at(self) -> int | None:
@@ -95,7 +69,7 @@ class Entry(msgspec.Struct):
     @property
     def is_idle(self) -> bool:
         """True where nothing is left that anybody has to look after."""
-        return not self.owner and not self.waits and self.wakes_at is None and self.discard_at is None
+        return not (self.owner or self.waits or self.shared) and self.wakes_at is None and self.discard_at is None
 
     def as_execution(self) -> Execution | None:
         """As much of its state as the rule for wake-ups looks at; None where more is needed than is known here."""
@@ -119,11 +93,16 @@ class Agenda:
         """Runner -> executions that it runs."""
         self.events = EventWaits()
         """Open waits for events."""
+        self.shared = SharedChildren()
         self.fresh_waits: dict[tuple[str, str], EventWait] = {}
         """Those of them that nobody has taken yet, by execution and key."""
         self.has_fresh_waits = asyncio.Event()
         self.unchecked: dict[str, None] = {}
         """Executions whose wake-up nobody has looked for yet, oldest first."""
+        self.spent: dict[tuple[str, str], int] = {}
+        """Wake-ups that nobody needs any more, though they are still to fire: execution and token -> their time."""
+        self._told = 0
+        """The time of the newest fact."""
         self._times: list[tuple[int, str]] = []
         """A heap of (time, execution); what does not match its entry any more is passed over."""
 
@@ -135,7 +114,7 @@ class Agenda:
             if parsed is None:
                 continue
             try:
-                glance = _decode(data)
+                glance = glance_at(data)
             except msgspec.DecodeError:
                 continue
             self._apply(parsed[0], parsed[2], sequence, glance)
@@ -168,9 +147,11 @@ class Agenda:
         fresh, self.fresh_waits = list(self.fresh_waits.values()), {}
         return fresh
 
-    def _apply(self, execution_id: str, function: str, sequence: int, glance: _Glance) -> None:
-        kind = glance.kind
+    def _apply(self, execution_id: str, function: str, sequence: int, glance: Glance) -> None:
+        kind, self._told = glance.kind, max(self._told, glance.at)
         if kind in _FINAL:
+            if execution_id in self.shared:
+                self.shared.look(execution_id)
             self._drop(execution_id)
             return
         entry = self.entries.get(execution_id)
@@ -193,14 +174,14 @@ class Agenda:
 
     # What each kind of fact changes.
 
-    def _enqueued(self, entry: Entry, glance: _Glance) -> None:
+    def _enqueued(self, entry: Entry, glance: Glance) -> None:
         entry.gated, entry.discard_at, entry.starts_at = glance.gated, glance.discard_at, glance.run_at
         self._expect(entry)
 
-    def _admitted(self, entry: Entry, _: _Glance) -> None:
+    def _admitted(self, entry: Entry, _: Glance) -> None:
         entry.gated = True
 
-    def _started(self, entry: Entry, glance: _Glance) -> None:
+    def _started(self, entry: Entry, glance: Glance) -> None:
         # Whatever it waited for, it has started in time.
         entry.discard_at = entry.starts_at = None
         entry.attempt, entry.activation, entry.owner = glance.attempt, glance.activation, glance.runner
@@ -209,22 +190,22 @@ class Agenda:
         self.owned.setdefault(glance.runner, set()).add(entry.execution_id)
         self._expect(entry)
 
-    def _retry_scheduled(self, entry: Entry, glance: _Glance) -> None:
+    def _retry_scheduled(self, entry: Entry, glance: Glance) -> None:
         self._disown(entry)
         entry.attempt, entry.starts_at = glance.attempt, glance.retry_at
         self._expect(entry)
 
-    def _rescheduled(self, entry: Entry, glance: _Glance) -> None:
+    def _rescheduled(self, entry: Entry, glance: Glance) -> None:
         entry.starts_at = glance.run_at
         self._expect(entry)
 
-    def _given_up(self, entry: Entry, _: _Glance) -> None:
+    def _given_up(self, entry: Entry, _: Glance) -> None:
         self._disown(entry)
         entry.starts_at = None
         if entry.wait_at is not None:
             self._expect(entry)
 
-    def _wait_opened(self, entry: Entry, glance: _Glance) -> None:
+    def _wait_opened(self, entry: Entry, glance: Glance) -> None:
         if glance.suspends:
             self._disown(entry)
         for wait in glance.waits:
@@ -234,20 +215,29 @@ class Agenda:
                 self._await_event(entry, opened)
         self._wait_until(entry, glance.wakes_at)
 
-    def _suspended(self, entry: Entry, glance: _Glance) -> None:
+    def _suspended(self, entry: Entry, glance: Glance) -> None:
         self._disown(entry)
         self._wait_until(entry, glance.wakes_at)
 
-    def _woken(self, entry: Entry, glance: _Glance) -> None:
+    def _woken(self, entry: Entry, glance: Glance) -> None:
         over = next((wait for wait in entry.waits if wait.key == glance.wait), None)
         if over is not None:
             self._close(entry, lambda wait: wait is over or bool(over.group and wait.group == over.group))
         self._wait_until(entry, glance.wakes_at)
 
-    def _child_completed(self, entry: Entry, glance: _Glance) -> None:
+    def _child_called(self, entry: Entry, glance: Glance) -> None:
+        for index, child in enumerate(glance.children):
+            if not glance.detached and child.id != child_execution_id(entry.execution_id, glance.call, index):
+                entry.shared = [*entry.shared, child.id]
+                self.shared.add(child.id, entry.execution_id)
+
+    def _child_completed(self, entry: Entry, glance: Glance) -> None:
+        if glance.child in entry.shared:
+            entry.shared = [each for each in entry.shared if each != glance.child]
+            self.shared.remove(glance.child, entry.execution_id)
         self._wait_until(entry, glance.wakes_at)
 
-    def _compensating(self, entry: Entry, _: _Glance) -> None:
+    def _compensating(self, entry: Entry, _: Glance) -> None:
         self._disown(entry)
         entry.starts_at = entry.wait_at = None
         self._close(entry, lambda _: True)
@@ -284,17 +274,31 @@ class Agenda:
         for wait in entry.waits:
             if not is_over(wait):
                 left.append(wait)
-            elif wait.event:
+                continue
+            if wait.until is not None:
+                self._spend(entry, wait_token(wait.key), wait.until)
+            if wait.event:
                 self.events.remove(entry.execution_id, wait.key)
                 self.fresh_waits.pop((entry.execution_id, wait.key), None)
         if len(left) < len(entry.waits):
             entry.waits = left
+
+    def _spend(self, entry: Entry, token: str, until: int) -> None:
+        """Its wake-up has fired, or is to be cleared if it has still far to go."""
+        if until - self._told > SPENT_US:
+            self.spent[entry.execution_id, token] = until
+            if len(self.spent) > SPENT_MAX:
+                self.spent = {place: at for place, at in self.spent.items() if at > self._told}
 
     def _drop(self, execution_id: str) -> None:
         entry = self.entries.pop(execution_id, None)
         if entry is not None:
             self._disown(entry)
             self._close(entry, lambda _: True)
+            if entry.starts_at is not None:
+                self._spend(entry, START_WAIT, entry.starts_at)
+            for child in entry.shared:
+                self.shared.remove(child, execution_id)
         self.unchecked.pop(execution_id, None)
 
     def _disown(self, entry: Entry) -> None:
@@ -306,7 +310,7 @@ class Agenda:
         entry.owner, entry.activation = "", 0
 
 
-def _opened(wait: _Wait, sequence: int) -> OpenWait:
+def _opened(wait: GlancedWait, sequence: int) -> OpenWait:
     if wait.wait != "event":
         return OpenWait(wait.key, wait.group, wait.until)
     return OpenWait(wait.key, wait.group, wait.until, wait.name, wanted(wait.match), wait.after, sequence)
@@ -315,7 +319,7 @@ def _opened(wait: _Wait, sequence: int) -> OpenWait:
 _BEGINS = frozenset({"admitted", "started", "retry_scheduled", "rescheduled", "wait_opened"})
 """Kinds with which an execution becomes worth keeping."""
 
-_CHANGES: dict[str, Callable[[Agenda, Entry, _Glance], None]] = {
+_CHANGES: dict[str, Callable[[Agenda, Entry, Glance], None]] = {
     "enqueued": Agenda._enqueued,
     "admitted": Agenda._admitted,
     "started": Agenda._started,
@@ -326,6 +330,7 @@ _CHANGES: dict[str, Callable[[Agenda, Entry, _Glance], None]] = {
     "wait_opened": Agenda._wait_opened,
     "suspended": Agenda._suspended,
     "woken": Agenda._woken,
+    "child_called": Agenda._child_called,
     "child_completed": Agenda._child_completed,
     "paused": Agenda._given_up,
     "compensating": Agenda._compensating,

@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.inbox import Hints
@@ -25,6 +26,7 @@ from penstock_scheduler.event_ender import EventEnder
 from penstock_scheduler.event_waits import EventMatching
 from penstock_scheduler.families import Families
 from penstock_scheduler.flow import open_flow
+from penstock_scheduler.shared import tell_sharing
 from penstock_scheduler.sweep import Sweep
 from penstock_scheduler.ticker import Ticker
 from penstock_scheduler.wakeups import Waker, WakeUpLoop
@@ -93,6 +95,10 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
         runtime.spawn(ends.run(), "scheduler.ends"),
         runtime.spawn(mark_ends(ended, runtime.stopping), "scheduler.ends.mark"),
+        runtime.spawn(
+            when_ready(partial(tell_sharing, agenda.shared, runtime.log, families), caught_up, runtime.stopping),
+            "scheduler.shared",
+        ),
         runtime.spawn(when_ready(events.run, caught_up, runtime.stopping), "scheduler.events"),
         runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
         runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),

@@ -6,7 +6,7 @@ from typing import Protocol
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import AnyCommand
 from penstock.domain.execution.state import Execution
-from penstock.handle import Handled, handle, handle_all
+from penstock.handle import Handled, handle, handle_all, load
 from penstock.ports import Clock, Dice, ExecutionLog
 
 
@@ -24,6 +24,10 @@ class Carrier:
         self._hints = hints
         self._clock = clock
         self._dice = dice
+
+    async def load(self, execution_id: str, function: str) -> Execution | None:
+        """The execution as the log has it now. Raises Unavailable."""
+        return await load(self._log, execution_id, function)
 
     async def carry_out(
         self, execution_id: str, command: AnyCommand, function: str | None = None, state: Execution | None = None

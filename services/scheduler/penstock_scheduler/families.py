@@ -46,21 +46,23 @@ class Families:
 
     async def tell_parent(self, ended: Ended) -> None:
         """Append `child_completed` to the parent, if it waits for this child. Raises Unavailable."""
-        state = ended.state
-        if state.parent_id is None:
-            return
-        last = ended.recorded[-1].fact
+        if ended.state.parent_id is not None:
+            await self.tell(ended.state.parent_id, ended)
+
+    async def tell(self, parent: str, ended: Ended) -> None:
+        """The same for a parent that need not be the first. Raises Unavailable."""
+        state, last = ended.state, ended.recorded[-1].fact
         command = CompleteChild(child=state.id, state=str(state.state), error=state.error)
         if isinstance(last, Succeeded):
             command = CompleteChild(
                 child=state.id, state=str(state.state), result=last.result, result_ref=last.result_ref
             )  # fmt: skip
         news = _News(command, asyncio.get_running_loop().create_future())
-        if state.parent_id in self._news:
-            self._news[state.parent_id].append(news)
+        if parent in self._news:
+            self._news[parent].append(news)
         else:
-            self._news[state.parent_id] = [news]
-            teller = asyncio.create_task(self._tell(state.parent_id))
+            self._news[parent] = [news]
+            teller = asyncio.create_task(self._tell(parent))
             self._tellers.add(teller)
             teller.add_done_callback(self._tellers.discard)
         await news.told
@@ -100,8 +102,13 @@ class Families:
 
     async def _cancel(self, child: Child, parent: Execution) -> None:
         async with self._room:
+            state = await self._carrier.load(child.id, child.function)
+            if state is not None and state.parent_id != parent.id:
+                return  # an idempotency key led to it: it is the child of somebody else, who still wants it
             try:
-                await self._carrier.carry_out(child.id, RequestCancel(force=parent.cancel_forced), child.function)
+                await self._carrier.carry_out(
+                    child.id, RequestCancel(force=parent.cancel_forced), child.function, state
+                )  # fmt: skip
             except Rejected as refusal:
                 ended_at = parent.finished_at or 0
                 is_young = self._clock() - ended_at < YOUNG_SECONDS * 1_000_000

@@ -25,6 +25,8 @@ REPAIRS_MAX = 500
 """Executions of one kind repaired in one round; the rest has to wait for the next."""
 LOOKS_MAX = 200
 """Wake-ups looked for in one round."""
+CLEARS_MAX = 200
+"""Wake-ups removed in one round, at about a millisecond each."""
 PURGE_ROUNDS = 5
 
 
@@ -80,6 +82,7 @@ class Sweep:
         await self.take_from_lapsed()
         await self.wake_overdue()
         await self.restore_timers()
+        await self.clear_spent()
 
     async def take_from_lapsed(self) -> None:
         """Attempts of runners whose lease lapsed are lost, and made runnable again."""
@@ -113,6 +116,13 @@ class Sweep:
         """Every wait still ahead has its wake-up; one that is missing is set again."""
         entries = list(self._agenda.to_check(LOOKS_MAX))
         await asyncio.gather(*(self._restore(entry) for entry in entries))
+
+    async def clear_spent(self) -> None:
+        """Remove wake-ups of waits that ended otherwise: years of them would pile up."""
+        places = list(self._agenda.spent)[:CLEARS_MAX]
+        due = [(place, self._agenda.spent.pop(place)) for place in places]
+        left = [place for place, until in due if until > self._clock()]
+        await asyncio.gather(*(self._timers.clear(execution_id, token) for execution_id, token in left))
 
     async def _restore(self, entry: Entry) -> None:
         wakes_at = entry.wakes_at

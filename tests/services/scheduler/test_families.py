@@ -173,6 +173,23 @@ async def test_what_is_left_alone_by_a_cancel_goes_on(stage: Stage) -> None:
 
 
 @pytest.mark.usefixtures("copies")
+async def test_the_child_of_another_is_not_cancelled(stage: Stage) -> None:
+    """A key led two parents to one child: the one that did not make it leaves it alone."""
+    first, (shared,) = await family(stage, 1)
+    second = await stage.create()
+    activation = await stage.start(second)
+    children = [f.Child(id=shared, function=FUNCTION)]
+    await stage.send(second, c.CallChildren(activation=activation, call="kid", children=children))
+    marker, (last,) = await family(stage, 1)
+    await fail(stage, second)
+    await stage.send(marker, c.RequestCancel())
+    await eventually(lambda: _ended(stage, last, "cancelled"))
+    assert (await stage.state(shared)).state == "queued"
+    await stage.send(first, c.RequestCancel())
+    await eventually(lambda: _ended(stage, shared, "cancelled"))
+
+
+@pytest.mark.usefixtures("copies")
 async def test_a_failure_cancels_the_children_that_were_awaited(stage: Stage) -> None:
     """Detached ones are on their own."""
     detaching, (detached,) = await family(stage, 1, detached=True)

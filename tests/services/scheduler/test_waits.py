@@ -140,6 +140,22 @@ async def test_what_only_waits_for_others_is_forgotten_until_they_come(stage: St
     assert (wait.execution_id, wait.key, wait.after) == (known, "ok", 7)
 
 
+async def test_wake_ups_that_nobody_needs_are_removed(stage: Stage) -> None:
+    """Of a wait that ended otherwise, of its alternatives, and of a start that was cancelled; not what is open."""
+    far = now() + 3600 * SECOND
+    waits = [f.Wait(key=key, wait="event", name="x", until=far, group="g") for key in ("a", "b")]
+    execution_id = await stage.waiting(*waits, sleep("open", far))
+    delayed = await stage.create(run_at=far)
+    for key in ("a", "b", "open"):
+        await stage.timers.set(execution_id, wait_token(key), far)
+    await stage.timers.set(delayed, START_WAIT, far)
+    await stage.send(execution_id, c.CompleteWait(wait="a", outcome="event"))
+    await stage.send(delayed, c.RequestCancel())
+    await stage.follow()
+    await stage.sweep.round()
+    assert await stage.timers.all_pending() == {(execution_id, wait_token("open"))}
+
+
 async def test_a_cancelled_wait_leaves_nothing_behind(stage: Stage) -> None:
     """Neither a time nor an event is waited for."""
     execution_id = await stage.waiting(
