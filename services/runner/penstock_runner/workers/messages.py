@@ -123,7 +123,8 @@ class Do(Message, frozen=True, tag="do"):
 
 
 class Ask(Message, frozen=True, tag="ask"):
-    """A question or an order about another execution: result, state, cancel, reschedule, rerun. `body` is JSON."""
+    """A question or an order about another execution: result, state, cancel, reschedule,
+    rerun, resume, message. `body` is JSON."""
 
     number: int
     call: int
