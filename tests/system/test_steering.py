@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock import Client, ExecutionFailed, PenstockError
 from penstock_process import Penstock, penstock, until
 
 DURABLE_APP = """
@@ -217,6 +218,28 @@ def test_a_running_function_steers_others(product: Penstock, tmp_path: Path) -> 
     assert received == {"from": "inside"}
     assert ask(product, f"/v1/executions/{again}")["restarted_from"] == "two"
     reached(product, mending, "succeeded")
+
+
+async def test_python_programs_answer_and_steer(product: Penstock, tmp_path: Path) -> None:
+    """The client uses tokens by id and by address; handles send, and refuse what the state forbids."""
+    key = (product.data / "api-key").read_text(encoding="utf-8").strip()
+    good, bad = (call(product, "approve", tmp_path) for _ in range(2))
+    async with Client(product.environment["PENSTOCK_URL"], key) as client:
+        await client.complete_token(waits(product, good, "token")["token"], {"ok": 1})
+        url = f"http://anywhere/v1/tokens/{waits(product, bad, 'token')['token']}"
+        await client.reject_token(url, "not like this")
+        with pytest.raises(ExecutionFailed, match="not like this"):
+            await client.execution(bad).result(timeout="20s")
+        with pytest.raises(PenstockError) as refused:
+            await client.complete_token(url, 1)
+        assert refused.value.code == "wrong_state"
+        assert await client.execution(good).send("go", channel="notes", id="m1") == "m1"
+        assert (await client.execution(good).result(timeout="20s"))["word"] == "go"
+        with pytest.raises(PenstockError) as refused:
+            await client.execution(good).resume()
+        assert refused.value.code == "wrong_state"
+        again = await client.execution(good).rerun(from_step="send")
+        assert (await again.result(timeout="20s"))["answer"] == {"ok": 1}
 
 
 def test_a_token_that_is_none_is_refused_by_name(product: Penstock) -> None:
