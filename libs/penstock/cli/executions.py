@@ -1,18 +1,29 @@
-"""`penstock executions ...`: list, follow, cancel, rerun and reschedule."""
+"""`penstock executions ...`: list, follow, and change their course."""
 
 import time
 from datetime import datetime
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.markup import escape
 
 from penstock.cli.api import Api, segment
-from penstock.cli.output import Json, console, is_narrow, print_json, print_json_line, print_table, state_text
-from penstock.cli.show import show_
+from penstock.cli.output import (
+    Json,
+    console,
+    is_narrow,
+    parse_json,
+    print_json,
+    print_json_line,
+    print_table,
+    state_text,
+    visible,
+)
+from penstock.cli.show import progress_text, show_
 from penstock.domain.errors import Rejected
 from penstock.service.settings import load_settings
 
-__all__ = ["cancel_", "list_", "rerun_", "reschedule_", "show_", "tail_", "why_"]
+__all__ = ["cancel_", "list_", "rerun_", "reschedule_", "resume_", "send_", "show_", "tail_", "why_"]
 
 COLUMNS = ("id", "function", "state", "attempt", "created", "took", "error")
 NARROW = ("id", "function", "state", "created")
@@ -61,17 +72,16 @@ def tail_(
     limit: Annotated[int, Parameter(help="Leave after so many lines; 0: never.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Print executions whenever their state or attempt changes, until Ctrl-C."""
+    """Print executions whenever their state, attempt or progress changes, until Ctrl-C."""
     params = {**_filters(state, function, None, None, None), "limit": "100"}
-    seen: dict[str, tuple[str, int]] = {}
+    seen: dict[str, tuple[Any, ...]] = {}
     printed = 0
     first = True
     with Api(load_settings(), as_json=as_json) as api:
         while True:
             page = api.get("/v1/executions", params)["data"]
             for execution in reversed(page[:10] if first else page):
-                mark = (execution["state"], execution["attempt"])
-                if seen.get(execution["id"]) == mark:
+                if seen.get(execution["id"]) == _mark(execution):
                     continue
                 if as_json:
                     print_json_line(execution)
@@ -80,7 +90,7 @@ def tail_(
                 printed += 1
                 if limit and printed >= limit:
                     return
-            seen.update({execution["id"]: (execution["state"], execution["attempt"]) for execution in page})
+            seen.update({execution["id"]: _mark(execution) for execution in page})
             while len(seen) > SEEN_MAX:
                 del seen[next(iter(seen))]
             first = False
@@ -94,13 +104,28 @@ def why_(execution: str, *, as_json: Json = False) -> None:
     if as_json:
         print_json(answer)
         return
-    console.print(f"{answer['state']}: {answer['detail']}")
+    console.print(f"{answer['state']}: {answer['detail']}", markup=False, soft_wrap=True)
     if answer["position"] is not None:
         console.print(f"place in its line: {answer['position']}")
     if answer["holders"]:
         more = answer["holder_count"] - len(answer["holders"])
         console.print("held by: " + ", ".join(answer["holders"]) + (f" and {more} more" if more > 0 else ""))
-    console.print(f"starts when: {answer['starts_when']}" + (f" ({answer['at']})" if answer["at"] else ""))
+    for wait in answer["waits"]:
+        console.print(f"waits for: {_wait(wait)}", markup=False, soft_wrap=True)
+    moment = f" ({answer['at']})" if answer["at"] else ""
+    console.print(f"starts when: {answer['starts_when']}{moment}", markup=False, soft_wrap=True)
+
+
+def _wait(wait: dict[str, Any]) -> str:
+    """One open wait in a line."""
+    children = ", ".join(f"{child['id']} ({child['state'] or 'not ended'})" for child in wait["children"])
+    parts = (
+        f"{wait['step']} ({wait['kind']}): {wait['wakes_when']}",
+        f"token {wait['token']}" if wait["token"] else "",
+        f"children {children}" if children else "",
+        f"one of {', '.join(wait['any_of'])}" if wait["any_of"] else "",
+    )
+    return visible(" · ".join(part for part in parts if part))
 
 
 def cancel_(
@@ -113,9 +138,41 @@ def cancel_(
     _change(execution, "cancel", {"force": force}, as_json)
 
 
-def rerun_(execution: str, *, as_json: Json = False) -> None:
+def rerun_(
+    execution: str,
+    *,
+    from_step: Annotated[
+        str | None, Parameter(help="Take over what was finished before this step, and go on from there.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Start a new execution with the function and arguments of EXECUTION."""
-    _change(execution, "rerun", {}, as_json)
+    _change(execution, "rerun", {} if from_step is None else {"from_step": from_step}, as_json)
+
+
+def resume_(execution: str, *, as_json: Json = False) -> None:
+    """Let EXECUTION go on, which failed and was paused, now that what made it fail is mended."""
+    _change(execution, "resume", {}, as_json)
+
+
+def send_(
+    execution: str,
+    *,
+    data: Annotated[str, Parameter(help="Any JSON.")] = "null",
+    channel: Annotated[str, Parameter(help="The channel of `ctx.receive`.")] = "default",
+    message_id: Annotated[str | None, Parameter(name="--id", help="The same id counts once.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Send a message to EXECUTION; it is kept until it is received."""
+    body: dict[str, Any] = {"body": parse_json(data, "--data"), "channel": channel}
+    if message_id is not None:
+        body["id"] = message_id
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.post(f"/v1/executions/{segment(execution)}/messages", body)
+    if as_json:
+        print_json(answer)
+    else:
+        console.print(f"accepted: message {answer['id']}", markup=False)
 
 
 def reschedule_(
@@ -165,6 +222,12 @@ def _row(execution: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def _mark(execution: dict[str, Any]) -> tuple[Any, ...]:
+    """What a line of `tail` shows of it."""
+    progress = execution["progress"] or {}
+    return execution["state"], execution["attempt"], progress.get("done"), progress.get("note")
+
+
 def _narrow_row(execution: dict[str, Any]) -> tuple[Any, ...]:
     state, error = state_text(execution["state"]), execution.get("error")
     if error and error["code"] != execution["state"]:
@@ -177,7 +240,9 @@ def _line(execution: dict[str, Any]) -> str:
     style = state_text(execution["state"]).style or "default"
     attempt = f" attempt {execution['attempt']}" if execution["attempt"] else ""
     moment = _clock(execution["updated_at"])
-    return f"{moment}  {execution['id']}  {execution['function']}  [{style}]{execution['state']}[/{style}]{attempt}"
+    said = f"  {escape(visible(progress_text(execution['progress'])))}" if execution["progress"] else ""
+    words = f"{execution['function']}  [{style}]{execution['state']}[/{style}]{attempt}{said}"
+    return f"{moment}  {execution['id']}  {words}"
 
 
 def _clock(instant: str) -> str:

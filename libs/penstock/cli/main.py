@@ -21,9 +21,11 @@ app = cyclopts.App(
 executions = cyclopts.App(name="executions", help="Look at executions and change their course.")
 functions = cyclopts.App(name="functions", help="Functions that runners have declared.")
 schedules = cyclopts.App(name="schedules", help="Look at schedules and steer them.")
+tokens = cyclopts.App(name="tokens", help="Answer executions that wait for a token.")
 app.command(executions)
 app.command(functions)
 app.command(schedules)
+app.command(tokens)
 limits = cyclopts.App(name="limits", help="Limits of flow control, and changing them while everything runs.")
 app.command(limits)
 
@@ -42,11 +44,13 @@ for _name, _help in _COMMANDS.items():
 
 _EXECUTIONS = {
     "list": "List executions, newest first.",
-    "show": "Show one execution with its attempts, result and facts.",
+    "show": "Show one execution with its attempts, steps, result and facts.",
     "tail": "Show executions as they change, until Ctrl-C.",
     "why": "Say why an execution does not run, and what would start it.",
     "cancel": "Cancel an execution.",
-    "rerun": "Start a new execution with the same arguments.",
+    "rerun": "Start a new execution with the same arguments, from the beginning or from a step.",
+    "resume": "Let an execution that paused on failure go on.",
+    "send": "Send a message to an execution.",
     "reschedule": "Move the start of an execution that has not started.",
 }
 for _name, _help in _EXECUTIONS.items():
@@ -61,6 +65,8 @@ _SCHEDULES = {
 }
 for _name, _help in _SCHEDULES.items():
     schedules.command(f"penstock.cli.schedules:{_name}_", name=_name, help=_help)
+tokens.command("penstock.cli.tokens:complete", name="complete", help="Answer with a value.")
+tokens.command("penstock.cli.tokens:reject", name="reject", help="Say no.")
 functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
 functions.command("penstock.cli.limits:pause", name="pause", help="Start nothing more of a function; keep everything.")
 functions.command("penstock.cli.limits:resume", name="resume", help="End a pause.")

@@ -22,11 +22,14 @@ FIELDS = (
     "event_id",
     "parent_id",
     "rerun_of",
+    "restarted_from",
     "trace_id",
     "trace_url",
     "sequence",
 )
 RESULT_CHARS_MAX = 2000
+CELL_CHARS_MAX = 120
+STEP_COLUMNS = ("step", "kind", "state", "attempt", "started_at", "finished_at", "detail")
 
 
 def show_(
@@ -35,14 +38,14 @@ def show_(
     logs: Annotated[bool, Parameter(negative="", help="With the lines that the function wrote.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show EXECUTION with its arguments, result, attempts and facts."""
+    """Show EXECUTION with its arguments, result, attempts, steps and facts."""
     path = f"/v1/executions/{segment(execution)}"
     with Api(load_settings(), as_json=as_json) as api:
         shown = dict(api.get(path))
         shown["arguments"] = api.get(f"{path}/arguments")
         if shown["state"] == "succeeded":
             shown["result"] = api.get(f"{path}/result")
-        for part in ("attempts", "facts", *(("logs",) if logs else ())):
+        for part in ("attempts", "steps", "facts", *(("logs",) if logs else ())):
             shown[part] = api.get(f"{path}/{part}")["data"]
     if as_json:
         print_json(shown)
@@ -53,6 +56,8 @@ def show_(
 def _print(shown: dict[str, Any]) -> None:
     rows = [(field, str(shown[field])) for field in FIELDS if shown.get(field) not in (None, "")]
     rows += [(f"metadata.{name}", value) for name, value in shown.get("metadata", {}).items()]
+    if shown.get("progress"):
+        rows.append(("progress", progress_text(shown["progress"])))
     print_table(("field", "value"), [("state", state_text(shown["state"])), *rows], "")
     _print_value("arguments", shown["arguments"])
     if "result" in shown:
@@ -61,10 +66,47 @@ def _print(shown: dict[str, Any]) -> None:
         error = shown["error"]
         console.print(Text.assemble(("\nerror ", "bold"), visible(f"{error['code']} {error['type']}")))
         console.print(visible(error["stack"] or error["message"]).rstrip(), markup=False, soft_wrap=True)
-    for part in ("attempts", "facts", "logs"):
-        if shown.get(part):
-            console.print(f"\n[bold]{part}[/bold]")
+    for part in ("attempts", "steps", "facts", "logs"):
+        if not shown.get(part):
+            continue
+        console.print(f"\n[bold]{part}[/bold]")
+        if part == "steps":
+            print_table(STEP_COLUMNS, [_step(step) for step in shown[part]], "")
+        else:
             _print_records(shown[part])
+
+
+def progress_text(progress: dict[str, Any]) -> str:
+    """How far it is, in words."""
+    total = f" of {progress['total']:g}" if progress["total"] is not None else ""
+    return f"{progress['done']:g}{total}" + (f": {progress['note']}" if progress["note"] else "")
+
+
+def _step(step: dict[str, Any]) -> tuple[str, ...]:
+    state = (
+        step["state"] if step["outcome"] in (None, "completed", "children") else f"{step['state']}: {step['outcome']}"
+    )
+    attempt = "taken over" if step["inherited"] else str(step["attempt"])
+    return (
+        step["step"], step["kind"], state, attempt, step["started_at"], step["finished_at"] or "", _detail(step),
+    )  # fmt: skip
+
+
+def _detail(step: dict[str, Any]) -> str:
+    """What its kind and state make worth knowing."""
+    if step["error"]:
+        tries = f" (failed {step['failures']} times)" if step["failures"] > 1 else ""
+        again = f", again at {step['retry_at']}" if step["retry_at"] else ""
+        return _cell(step["error"]) + tries + again
+    if step["children"]:
+        return ", ".join(f"{child['function']} {child['id']} {child['state'] or '...'}" for child in step["children"])[
+            :RESULT_CHARS_MAX
+        ]
+    if step["state"] == "waiting":
+        match = f" {msgspec.json.encode(step['match']).decode()}" if step["match"] else ""
+        until = f" until {step['until']}" if step["until"] else ""
+        return f"{step['name'] or ''}{match}{until}".strip()
+    return "" if step["result"] is None else msgspec.json.encode(step["result"]).decode()[:CELL_CHARS_MAX]
 
 
 def _print_value(title: str, value: Any) -> None:
@@ -89,5 +131,5 @@ def _is_shown(name: str, value: Any) -> bool:
 
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{value.get('code', '')}: {value.get('message', '')}"[:120]
-    return "" if value is None else str(value)[:120]
+        return f"{value.get('code', '')}: {value.get('message', '')}"[:CELL_CHARS_MAX]
+    return "" if value is None else str(value)[:CELL_CHARS_MAX]

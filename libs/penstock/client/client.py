@@ -17,6 +17,7 @@ from penstock.domain.ids import is_execution_id, is_function_name
 from penstock.domain.limits import wait_seconds_max
 from penstock.functions.calls import arguments
 from penstock.functions.options import call_options
+from penstock.functions.values import to_json
 from penstock.service.settings import load_settings
 
 POLL_SECONDS = 20.0
@@ -130,9 +131,33 @@ class Client:
         body = {} if delay is None else {"delay": seconds(delay, "delay")}
         await self._call("POST", f"/v1/executions/{execution_id}/reschedule", msgspec.json.encode(body))
 
-    async def rerun(self, execution_id: str) -> Execution:
-        made = await self._call("POST", f"/v1/executions/{execution_id}/rerun", b"{}")
+    async def rerun(self, execution_id: str, from_step: str | None = None) -> Execution:
+        body = {} if from_step is None else {"from_step": from_step}
+        made = await self._call("POST", f"/v1/executions/{execution_id}/rerun", msgspec.json.encode(body))
         return Execution(str(made["id"]), self)
+
+    async def resume(self, execution_id: str) -> None:
+        await self._call("POST", f"/v1/executions/{execution_id}/resume", b"{}")
+
+    async def message(self, execution_id: str, body: bytes, channel: str, message_id: str | None) -> str:
+        content: dict[str, Any] = {"body": msgspec.Raw(body), "channel": channel}
+        if message_id is not None:
+            content["id"] = message_id
+        made = await self._call("POST", f"/v1/executions/{execution_id}/messages", msgspec.json.encode(content))
+        return str(made["id"])
+
+    # Tokens.
+    async def complete_token(self, token: str, result: Any = None) -> None:
+        """End the wait for this token (its id or its address) with a value. The token is the right: it needs no key."""
+        await self._use(token, {"result": msgspec.Raw(to_json(result))})
+
+    async def reject_token(self, token: str, message: str = "") -> None:
+        """End the wait for this token with TokenRejected."""
+        await self._use(token, {"error": {"message": message}})
+
+    async def _use(self, token: str, body: dict[str, Any]) -> None:
+        name = quote(token.rpartition("/")[2], safe="")
+        await self._call("POST", f"/v1/tokens/{name}", msgspec.json.encode(body))
 
     def _read(self, execution_id: str, part: str = "") -> str:
         after = f"?after={quote(self._written)}" if self._written else ""

@@ -4,6 +4,8 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any, Protocol
 
+from penstock.functions.values import to_json
+
 Duration = str | float | timedelta
 
 
@@ -21,7 +23,11 @@ class Executions(Protocol):
 
     def reschedule(self, execution_id: str, delay: Duration | None) -> Any: ...
 
-    def rerun(self, execution_id: str) -> Any: ...
+    def rerun(self, execution_id: str, from_step: str | None) -> Any: ...
+
+    def resume(self, execution_id: str) -> Any: ...
+
+    def message(self, execution_id: str, body: bytes, channel: str, message_id: str | None) -> Any: ...
 
 
 class Execution:
@@ -59,6 +65,17 @@ class Execution:
         """Move its start to `delay` from now; without one, it starts now. Only before its first attempt."""
         return self._executions.reschedule(self.id, delay)
 
-    def rerun(self) -> Any:
-        """A new execution with the same arguments; answers with its handle."""
-        return self._executions.rerun(self.id)
+    def rerun(self, from_step: str | None = None) -> Any:
+        """A new execution with the same arguments; answers with its handle.
+
+        With `from_step` it takes over what was finished before that step, wait or call, and goes on from there.
+        """
+        return self._executions.rerun(self.id, from_step)
+
+    def resume(self) -> Any:
+        """Let it go on after a pause on failure. Raises PenstockError `wrong_state` when it is not paused."""
+        return self._executions.resume(self.id)
+
+    def send(self, body: Any = None, channel: str = "default", id: str | None = None) -> Any:  # noqa: A002 - its name
+        """Send it a message for `ctx.receive`; answers with the message's id. The same `id` counts once."""
+        return self._executions.message(self.id, to_json(body), channel, id)

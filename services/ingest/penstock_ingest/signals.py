@@ -8,16 +8,12 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Raw
 
 from penstock.domain.errors import Rejected
-from penstock.domain.execution.commands import CompleteWait, ReceiveMessage
+from penstock.domain.execution.commands import CompleteWait
 from penstock.domain.execution.facts import ErrorInfo
+from penstock.domain.execution.messages import check_size, message_command
 from penstock.domain.execution.tokens import read_token
 from penstock.domain.ids import content_hash
-from penstock.domain.limits import (
-    error_message_chars_max,
-    idempotency_key_chars_max,
-    message_bytes_max,
-    step_name_chars_max,
-)
+from penstock.domain.limits import error_message_chars_max
 from penstock.service.direct import Call, direct_post
 from penstock.service.http import json_answer
 from penstock.service.problems import Answer
@@ -100,11 +96,8 @@ class SignalRoutes:
     async def send(self, call: Call) -> Answer:
         message = parse_body(call, _Message)
         name = _message_id(message.id, idempotency_key(call))
-        if not 1 <= len(message.channel) <= step_name_chars_max or not message.channel.isprintable():
-            detail = f"A channel has 1 to {step_name_chars_max} printable characters."
-            raise Rejected("invalid_option", detail, pointers=[("/channel", "not a channel")])
-        body = _checked(message.body, "/body")
-        command = ReceiveMessage(message=name, channel=message.channel, body=body)
+        command = message_command(message.body, message.channel, name)
+        check_json(message.body, "/body")
         handled = await self._steering.carry_out(call.value, command)
         await self._steering.tell(handled)
         return json_answer(202, MessageAnswer(name, f"x:{handled.state.sequence}"))
@@ -141,10 +134,7 @@ def _completion(key: str, body: _Token) -> CompleteWait:
 
 def _checked(value: Raw, pointer: str) -> Raw:
     """The same, if it is not too large, too deep or beyond 64 bits. Raises Rejected."""
-    size = len(bytes(value))
-    if size > message_bytes_max:
-        detail = f"{pointer} has {size} bytes; at most {message_bytes_max} are taken."
-        raise Rejected("payload_too_large", detail, limit=message_bytes_max)
+    check_size(value, pointer)
     check_json(value, pointer)
     return value
 
@@ -153,10 +143,6 @@ def _message_id(given: str | None, key: str | None) -> str:
     if given is not None and key is not None and given != key:
         detail = "The Idempotency-Key header and `id` differ."
         raise Rejected("invalid_option", detail, pointers=[("/id", "not the key of the header")])
-    name = given if given is not None else key
-    if name is None:
-        return uuid_utils.uuid7().hex
-    if not 1 <= len(name) <= idempotency_key_chars_max:
-        detail = f"The id of a message has 1 to {idempotency_key_chars_max} characters."
-        raise Rejected("invalid_option", detail, pointers=[("/id", "too short or too long")])
-    return name
+    if given is None and key is None:
+        return str(uuid_utils.uuid7().hex)
+    return given or key or ""

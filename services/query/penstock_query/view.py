@@ -15,7 +15,7 @@ from penstock.domain.ids import is_execution_id
 from penstock.domain.limits import wait_seconds_max
 from penstock.handle import fold_recorded
 from penstock.jetstream.lines import StoredLine
-from penstock.ports import Recorded
+from penstock.ports import Loaded, Recorded
 from penstock_query.progress import Progress
 from penstock_query.queries import After
 from penstock_query.reads import Reads
@@ -31,6 +31,10 @@ class Log(Protocol):
     async def read(self, execution_id: str, function: str) -> list[Recorded]: ...
 
     async def find(self, execution_id: str) -> list[Recorded]: ...
+
+    async def load(self, execution_id: str, function: str) -> Loaded | None: ...
+
+    async def function_of(self, execution_id: str) -> str | None: ...
 
 
 class Chunks(Protocol):
@@ -98,6 +102,16 @@ class View:
         if not found:
             raise _unknown(execution_id)
         return found
+
+    async def present(self, execution_id: str) -> Execution:
+        """The execution with all its operations as the log has it now; a long one by its snapshot."""
+        _check(execution_id)
+        known, _ = await self.reads.execution(execution_id)
+        function = known.function if known is not None else await self.log.function_of(execution_id)
+        loaded = await self.log.load(execution_id, function) if function is not None else None
+        if loaded is None:
+            raise _unknown(execution_id)
+        return loaded.state
 
     async def final(self, execution_id: str, seconds: float) -> bool:
         """Wait for a final state; False when the time is over."""

@@ -7,15 +7,18 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from penstock.domain.errors import Rejected
-from penstock.domain.execution.commands import RequestCancel, Reschedule
+from penstock.domain.execution.commands import AnyCommand, RequestCancel, Reschedule, Resume
 from penstock.domain.execution.create import Origin, enqueued
 from penstock.domain.execution.facts import Enqueued, Succeeded
+from penstock.domain.execution.messages import message_command
 from penstock.domain.function.options import CallOptions, resolve
 from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import Payloads
 from penstock.ports import Clock, Dice, ExecutionLog, Recorded, Timers, Unavailable
+from penstock.service.restart import store_inherited
 from penstock.wire.names import START_WAIT
 from penstock_runner.activity import Activity, until_answered
 from penstock_runner.children import Children
@@ -87,11 +90,19 @@ class Requests:
             case "reschedule":
                 return await self._reschedule(execution_id, body.get("delay"))
             case "rerun":
-                return msgspec.json.encode(await self._rerun(execution_id))
+                return msgspec.json.encode(await self._rerun(execution_id, body.get("from_step")))
+            case "resume":
+                await self._handle(execution_id, Resume())
+                return b"null"
+            case "message":
+                name = body["id"] if body["id"] is not None else self._children.new_id()
+                content = Raw(msgspec.json.encode(body["body"]))
+                await self._handle(execution_id, message_command(content, body["channel"], name))
+                return msgspec.json.encode(name)
             case _:
                 raise Rejected("invalid_option", f"There is no operation {request.operation!r}.")
 
-    async def _handle(self, execution_id: str, command: RequestCancel | Reschedule) -> None:
+    async def _handle(self, execution_id: str, command: AnyCommand) -> None:
         recorded = await self._found(execution_id)
         state = fold_recorded(recorded)
         function = recorded[0].function
@@ -112,8 +123,9 @@ class Requests:
             await until_answered(lambda: self._timers.set(execution_id, START_WAIT, run_at))
         return b"null"
 
-    async def _rerun(self, execution_id: str) -> str:
-        first = (await self._found(execution_id))[0].fact
+    async def _rerun(self, execution_id: str, from_step: str | None) -> str:
+        recorded = await self._found(execution_id)
+        first = recorded[0].fact
         if not isinstance(first, Enqueued):
             raise Rejected("unknown_execution", f"The beginning of execution {execution_id} is not there any more.")
         now = self._clock()
@@ -123,6 +135,10 @@ class Requests:
         new_id = self._children.new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)
         fact = msgspec.structs.replace(fact, keys=first.keys)
+        if from_step is not None:
+            step = from_step
+            ref = await until_answered(lambda: store_inherited(recorded, step, new_id, self._payloads))
+            fact = msgspec.structs.replace(fact, inherited_ref=ref, restarted_from=step)
         return await until_answered(lambda: self._children.create(fact, new_id))
 
     async def _result(self, execution_id: str, timeout: float | None) -> bytes:

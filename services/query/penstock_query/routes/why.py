@@ -10,7 +10,6 @@ from litestar.types import ControllerRouterHandler
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.flow.why import HOLDERS_MAX, Why
-from penstock.handle import fold_recorded
 from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.questions import Questions
 from penstock.ports import Unavailable
@@ -55,8 +54,7 @@ def why_routes(
     async def get_why(execution_id: FromPath[str], request: AnyRequest) -> Response[WhyShape]:
         """The rule that holds it back, who has the slots, its place, and what would start it."""
         asked(request).finish()
-        state = fold_recorded(await view.recorded(execution_id))
-        assert state is not None
+        state = await view.present(execution_id)
         return positioned(_shape(state, await reasons.of(state), await reasons.waits(state)), state.sequence)
 
     @get("/v1/limits", operation_id="listLimits", summary="List limits with their use")

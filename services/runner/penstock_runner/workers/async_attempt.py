@@ -131,8 +131,14 @@ class AsyncAttempt:
     async def reschedule(self, execution_id: str, delay: Any) -> None:
         await self._ask("reschedule", execution_id, delay=None if delay is None else seconds(delay, "delay"))
 
-    async def rerun(self, execution_id: str) -> Execution:
-        return Execution(await self._ask("rerun", execution_id), self)
+    async def rerun(self, execution_id: str, from_step: str | None) -> Execution:
+        return Execution(await self._ask("rerun", execution_id, from_step=from_step), self)
+
+    async def resume(self, execution_id: str) -> None:
+        await self._ask("resume", execution_id)
+
+    async def message(self, execution_id: str, body: bytes, channel: str, message_id: str | None) -> Any:
+        return await self._ask("message", execution_id, body=msgspec.Raw(body), channel=channel, id=message_id)
 
 
 class _Marked:

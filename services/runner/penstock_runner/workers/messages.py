@@ -123,7 +123,10 @@ class Do(Message, frozen=True, tag="do"):
 
 
 class Ask(Message, frozen=True, tag="ask"):
-    """A question or an order about another execution: result, state, cancel, reschedule, rerun. `body` is JSON."""
+    """A question or an order about another execution; `body` is JSON.
+
+    Operations are result, state, cancel, reschedule, rerun, resume and message.
+    """
 
     number: int
     call: int

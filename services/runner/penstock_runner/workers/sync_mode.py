@@ -198,8 +198,14 @@ class SyncAttempt:
     def reschedule(self, execution_id: str, delay: Any) -> None:
         self._ask("reschedule", execution_id, delay=None if delay is None else seconds(delay, "delay"))
 
-    def rerun(self, execution_id: str) -> Execution:
-        return Execution(self._ask("rerun", execution_id), self)
+    def rerun(self, execution_id: str, from_step: str | None) -> Execution:
+        return Execution(self._ask("rerun", execution_id, from_step=from_step), self)
+
+    def resume(self, execution_id: str) -> None:
+        self._ask("resume", execution_id)
+
+    def message(self, execution_id: str, body: bytes, channel: str, message_id: str | None) -> Any:
+        return self._ask("message", execution_id, body=msgspec.Raw(body), channel=channel, id=message_id)
 
 
 class _Interruptible:
