@@ -122,7 +122,7 @@ class Requests:
         origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
         new_id = self._children.new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)
-        fact = msgspec.structs.replace(fact, keys=first.keys)
+        fact = msgspec.structs.replace(fact, keys=first.keys, members=first.members)
         return await until_answered(lambda: self._children.create(fact, new_id))
 
     async def _result(self, execution_id: str, timeout: float | None) -> bytes:
