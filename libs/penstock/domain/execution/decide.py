@@ -161,11 +161,11 @@ def _request_cancel(state: Execution, command: c.RequestCancel, now: int) -> lis
 
 
 def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.AnyFact]:
-    if state.has_started or state.state not in (State.QUEUED, State.SCHEDULED):
-        raise Rejected("wrong_state", f"The execution is {state.state} and cannot be moved.", state=str(state.state))
-    if state.leader:
+    if state.leader and not state.is_final:
         detail = f"The execution follows {state.leader} and does not start by itself."
         raise Rejected("wrong_state", detail, state=str(state.state))
+    if state.has_started or state.state not in (State.QUEUED, State.SCHEDULED):
+        raise Rejected("wrong_state", f"The execution is {state.state} and cannot be moved.", state=str(state.state))
     if command.run_at is None or command.run_at <= now:
         # What is runnable already stays where it is in the queue.
         if state.activation or state.state is State.QUEUED:
