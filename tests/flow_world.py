@@ -1,14 +1,19 @@
 """A small world for flow control: a log in memory, the engine that reads it, and a slow, obvious model beside it."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from penstock.domain import system as s
 from penstock.domain.execution import facts as f
+from penstock.domain.execution.commands import Settle
+from penstock.domain.execution.decide import decide as settled
 from penstock.domain.execution.evolve import evolve
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.flow.admission import Decision, decide, revert
 from penstock.domain.flow.fold import apply, apply_system
+from penstock.domain.flow.joins import Entry as Appended
+from penstock.domain.flow.joins import followers
 from penstock.domain.flow.limits import FlowOptions
 from penstock.domain.flow.snapshot import Restoring, dump
 from penstock.domain.flow.state import FlowState
@@ -81,7 +86,13 @@ class World:
         self._append("", "", s.Resumed(at=self.now, function=function, key=key, author="test"))
 
     def enqueue(
-        self, function: str, priority: int = 0, run_at: int | None = None, gated: bool = True, **keys: str
+        self,
+        function: str,
+        priority: int = 0,
+        run_at: int | None = None,
+        gated: bool = True,
+        large: bool = False,
+        **keys: str,
     ) -> str:
         execution_id = f"{len(self.first):032x}"
         fact = f.Enqueued(
@@ -93,6 +104,7 @@ class World:
             priority=priority,
             keys=keys,
             run_at=run_at,
+            arguments_ref="arguments-large" if large else None,
         )
         self.first[execution_id] = fact
         self._append(execution_id, function, fact)
@@ -161,23 +173,60 @@ class World:
 
     # Decisions.
 
-    def decide(self, limit: int = 1000) -> Decision:
-        """One decision, and its batch in the log."""
+    def decide(self, limit: int = 1000, meanwhile: Callable[[], None] = lambda: None) -> Decision:
+        """One decision, and its batch in the log, unless one of its executions has moved meanwhile."""
         decision = decide(self.state, self.now, limit)
-        if decision.size:
-            self._append(
-                "", "", s.AdmissionDecided(at=decision.at, seen=decision.seen, count=decision.size, leader="t")
-            )
-        for item in decision.admitted:
-            if not any(each == item.id for _, each in self.admissions):
-                self.admissions.append((self.now, item.id))
-            self.started.append(item.id)
-            self._next(item.id, f.Admitted)
-        for item in decision.discarded:
-            self._next(item.id, f.Discarded, reason=item.reason)
+        entries = decision.entries()
+        meanwhile()
+        if any(self._sequence(each.execution_id) != each.expected for each in entries):
+            revert(self.state, decision)
+            return decision
+        if entries:
+            self._store(entries, decision.seen)
         for item in decision.cancelled:
             self.cancel(item.id)
         return decision
+
+    def follow(self, limit: int = 1000) -> None:
+        """Those that are to follow a singleton follow it, as far as one batch goes."""
+        entries = followers(self.state, list(self.state.singles.joining), self.now, limit)
+        if entries:
+            self._store(entries, self.state.position)
+
+    def _sequence(self, execution_id: str) -> int:
+        before = self.executions.get(execution_id)
+        return before.sequence if before is not None else 0
+
+    def _store(self, entries: list[Appended], seen: int) -> None:
+        size = sum(len(each.facts) for each in entries)
+        self._append("", "", s.AdmissionDecided(at=self.now, seen=seen, count=size, leader="t"))
+        for entry in entries:
+            assert entry.expected == self._sequence(entry.execution_id)
+            for fact in entry.facts:
+                self._note(entry.execution_id, fact)
+                self._append(entry.execution_id, entry.function, fact)
+
+    def _note(self, execution_id: str, fact: Any) -> None:
+        if isinstance(fact, f.Enqueued):
+            self.first[execution_id] = fact
+        if isinstance(fact, f.Admitted):
+            if not any(each == execution_id for _, each in self.admissions):
+                self.admissions.append((self.now, execution_id))
+            self.started.append(execution_id)
+
+    def settle(self) -> None:
+        """Whoever follows an execution that has ended ends likewise."""
+        ends = (f.Succeeded, f.Failed, f.Cancelled, f.Discarded)
+        outcomes = {e: fact for _, e, _, fact in self.log if isinstance(fact, ends)}
+        while True:
+            mine = [e for e in self.executions.values() if e.leader in outcomes and not e.is_final]
+            if not mine:
+                return
+            for each in mine:
+                command = Settle(leader=each.leader, outcome=outcomes[each.leader])
+                for fact in settled(each, command, self.now):
+                    self._append(each.id, each.function, fact)
+                    outcomes[each.id] = fact
 
     def refuse(self, limit: int = 1000) -> None:
         """A decision whose batch does not reach the log."""
@@ -206,3 +255,24 @@ class World:
 
     def held_by_function(self) -> Counter[str]:
         return Counter(self.executions[each].function for each in self.holding())
+
+
+def decided_again(state: FlowState, head: s.AdmissionDecided, recorded: list[Any]) -> list[Appended]:
+    """What the engine decides in this state at the time of this head, behind which these facts stand."""
+    leaders = [fact.leader for fact in recorded if isinstance(fact, f.Joined) and fact.reason == "singleton"]
+    if leaders:
+        return followers(state, list(dict.fromkeys(leaders)), head.at, head.count)
+    return decide(state, head.at, head.count).entries()
+
+
+def replay(world: World) -> list[Entry]:
+    """The heads of all recorded decisions, each of which the engine makes again from the log alone."""
+    heads = []
+    for index, entry in enumerate(world.log):
+        head = entry[3]
+        if isinstance(head, s.AdmissionDecided):
+            behind = world.log[index + 1 : index + 1 + head.count]
+            again = decided_again(fold(world.log[: head.seen]), head, [each[3] for each in behind])
+            assert [(each[1], each[3]) for each in behind] == [(e.execution_id, x) for e in again for x in e.facts]
+            heads.append(entry)
+    return heads

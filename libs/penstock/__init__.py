@@ -10,15 +10,17 @@ from penstock.functions.context import Context
 from penstock.functions.define import App, Function
 from penstock.functions.errors import RetryAfter, StepFailed, StepInterrupted, Stopped, Terminal, TokenRejected
 from penstock.functions.event import Event
-from penstock.functions.flow import Limit, RateLimit, Throttle
+from penstock.functions.flow import Batch, Debounce, Limit, RateLimit, Throttle
 
 if TYPE_CHECKING:
     from penstock.client.client import Client
 
 __all__ = [
     "App",
+    "Batch",
     "Client",
     "Context",
+    "Debounce",
     "Event",
     "Execution",
     "ExecutionFailed",

@@ -83,7 +83,7 @@ async def handle(
             function=name,
             facts=facts,
             expected=known.sequence if known is not None else 0,
-            has_parent=known is not None and known.parent_id is not None,
+            is_awaited=known is not None and known.is_awaited,
         )
         try:
             last = await log.append(entry)
@@ -127,7 +127,7 @@ async def handle_all(
                 function=before.function,
                 facts=new,
                 expected=before.sequence,
-                has_parent=before.parent_id is not None,
+                is_awaited=before.is_awaited,
             )
             try:
                 last = await log.append(entry)

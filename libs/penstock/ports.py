@@ -32,7 +32,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     function: str
     facts: Sequence[AnyFact]
     expected: int
-    has_parent: bool = False
+    is_awaited: bool = False
+    """Somebody acts on its end even when it succeeds."""
 
 
 class Recorded(NamedTuple):

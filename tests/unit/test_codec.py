@@ -75,10 +75,10 @@ def test_every_fact_round_trips(fact: f.AnyFact) -> None:
 def test_the_tags_on_the_wire_are_these() -> None:
     """They are for ever: a class may be renamed, its tag may not."""
     assert sorted(str(kind.__struct_config__.tag) for kind in KINDS) == [
-        "admitted", "attempt_lost", "cancel_requested", "cancelled", "child_called", "child_completed", "compensating",
-        "discarded", "due", "enqueued", "failed", "message_received", "paused", "progressed", "rescheduled", "resumed",
-        "retry_scheduled", "started", "step_completed", "step_failed", "step_started", "succeeded", "suspended",
-        "wait_opened", "woken",
+        "admitted", "attempt_lost", "cancel_requested", "cancelled", "child_called", "child_completed",
+        "compensating", "discarded", "due", "enqueued", "failed", "followed", "joined", "message_received", "paused",
+        "progressed", "rescheduled", "resumed", "retry_scheduled", "started", "step_completed", "step_failed",
+        "step_started", "succeeded", "suspended", "wait_opened", "woken",
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from flow_world import SECOND, World, fold, frozen, restored
+from flow_world import SECOND, World, fold, frozen, replay, restored
 from penstock.domain import system as s
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.state import State
@@ -291,22 +291,6 @@ class Flow(RuleBasedStateMachine):
                 world.succeed(each_id)
             world.now += 6 * SECOND
         assert all(e.is_final for e in world.executions.values())
-
-
-def replay(world: World) -> list[Any]:
-    """The recorded decisions that the engine makes again from the log alone."""
-    state, again = FlowState(), []
-    for index, entry in enumerate(world.log):
-        head = entry[3]
-        if isinstance(head, s.AdmissionDecided):
-            assert state.position == head.seen
-            decision = decide(fold(world.log[:index]), head.at, head.count)
-            behind = world.log[index + 1 : index + 1 + head.count]
-            for kind, decided in ((f.Admitted, decision.admitted), (f.Discarded, decision.discarded)):
-                assert [each[1] for each in behind if isinstance(each[3], kind)] == [item.id for item in decided]
-            again.append(entry)
-        fold([entry], state)
-    return again
 
 
 TestFlow = pytest.mark.timeout(300)(Flow.TestCase)

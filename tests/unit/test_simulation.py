@@ -119,6 +119,15 @@ def test_a_step_fails_as_often_as_the_test_says(simulation: Simulation, tmp_path
     assert [fact.error.message for fact in failures][:2] == ["made up", "made up"]
 
 
+def test_a_restart_from_a_step_runs_only_what_comes_after_it(simulation: Simulation, tmp_path: Path) -> None:
+    """What was finished before is taken over; a step that was undone is done again."""
+    run = simulation.call(d.pauses, str(tmp_path / "fixed"))
+    (tmp_path / "fixed").touch()
+    assert run.resume().rerun("before").result() == "mended"
+    again = run.rerun()
+    assert (again.steps, again.result()) == ({"before": 1}, "mended")
+
+
 def test_a_failed_execution_has_no_result(simulation: Simulation, tmp_path: Path) -> None:
     """Asking for it raises what a caller would get."""
     with pytest.raises(ExecutionFailed, match="no money"):

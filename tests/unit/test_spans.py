@@ -248,6 +248,15 @@ def test_links_are_on_the_root() -> None:
     assert spans(enqueued(links=[link]), f.Cancelled(n=2, at=9))["work"].links == [link]
 
 
+def test_a_member_is_linked_to_its_batch_and_any_follower_names_its_leader() -> None:
+    """The trace of a batch has the id of its execution, so that the link can be made without asking anybody."""
+    batch = "3" * 32
+    for reason, links in (("batch", [f.Link(trace_id=batch, span_id=span_id(batch))]), ("singleton", [])):
+        joined = f.Joined(n=2, at=5, leader=batch, reason=reason)
+        root = spans(enqueued(gated=True), joined, f.Succeeded(n=3, at=9, attempt=0))["work"]
+        assert (root.links, root.attributes[t.EXECUTION_LEADER]) == (links, batch)
+
+
 def test_no_span_ends_before_it_starts() -> None:
     """Clocks of two machines differ."""
     found = spans(enqueued(at=100), started(at=90), f.Succeeded(n=3, at=80, attempt=1))

@@ -46,6 +46,9 @@ CATALOGUE: dict[str, ErrorKind] = {
     "crashed": ErrorKind(409, "The process of the function died", "Look for os._exit, segfaults and kills."),
     "runner_lost": ErrorKind(409, "The runner was lost", "Look at the runner's log and its machine."),
     "result_not_serialisable": ErrorKind(409, "The result is not JSON", "Return JSON types, structs or models."),
+    "batch_mismatch": ErrorKind(
+        409, "The result does not fit the batch", "Return a list with one element for each item, in the same order."
+    ),
     "discarded": ErrorKind(409, "Not started in time", "Raise `discard_after` or add runners."),
     "diverged": ErrorKind(409, "The code changed under a running execution", "Restore the step, or restart from it."),
     "step_interrupted": ErrorKind(409, "A step may have run already", "Find out whether it did; it is not run twice."),

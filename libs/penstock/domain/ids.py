@@ -53,6 +53,11 @@ def child_execution_id(parent_id: str, call: str, index: int) -> str:
     return _digest("child", parent_id, call, str(index))
 
 
+def batch_execution_id(first_member: str) -> str:
+    """The batch whose first member is this execution; no execution is ever a member of two."""
+    return _digest("batch", first_member)
+
+
 def event_record_id(environment: str, source: str, event_id: str) -> str:
     """A name for what is stored of an event with this CloudEvents identity (source and id)."""
     return _digest("record", environment, source, event_id)

@@ -35,6 +35,13 @@ flow_key_chars_max = 256
 """What a key expression may come to."""
 window_items_max = 10_000
 """Largest number of a throttle or rate limit: that many times are remembered per key."""
+followers_max = 10_000
+"""Executions that may join one other: a debounced burst starts early when it has so many, a singleton takes no more."""
+batch_members_max = 400
+"""Executions in one batch: it is made in one atomic append together with the facts of its members."""
+batch_bytes_max = 32 * 1024 * 1024
+"""Arguments of one batch, and its result: a batch that would have more starts with what is there. Arguments in the
+object store count as the largest ones."""
 timeout_seconds_max = 7 * 24 * 3600
 delay_seconds_max = 20 * 365 * 24 * 3600
 memory_bytes_min = 16 * 1024 * 1024

@@ -13,6 +13,7 @@ from penstock.domain.flow.limits import key_expressions
 from penstock.domain.function.options import CallOptions, FunctionSpec, validate_spec
 from penstock.domain.ids import is_function_name
 from penstock.functions.backoff import policy
+from penstock.functions.batches import BatchParameters, element_of
 from penstock.functions.calls import enqueue
 from penstock.functions.flow import flow_options
 from penstock.functions.options import (
@@ -41,6 +42,8 @@ class Function(Generic[P, R]):
         self.function = function
         self.spec = spec
         self.parameters = parameters
+        self.reads = element_of(function) if isinstance(parameters, BatchParameters) else function
+        """The function whose return hint the result of one execution has."""
         self.schedule: ScheduleRule | None = None
         """When it starts by itself; set by `@app.cron` and `@app.every`."""
 
@@ -64,7 +67,7 @@ class Function(Generic[P, R]):
 
     def call_target(self) -> tuple[str, CallOptions, Callable[..., Any]]:
         """Name, options and what reads results: what `ctx.call` needs to know."""
-        return self.spec.name, CallOptions(), self.function
+        return self.spec.name, CallOptions(), self.reads
 
     def check_arguments(self, args: bytes, kwargs: bytes) -> None:
         """Raises Rejected `invalid_arguments` when it does not take them."""
@@ -89,7 +92,7 @@ class Bound:
 
     def call_target(self) -> tuple[str, CallOptions, Callable[..., Any]]:
         """As `Function.call_target`, with these options."""
-        return self._function.spec.name, self._options, self._function.function
+        return self._function.spec.name, self._options, self._function.reads
 
     def check_arguments(self, args: bytes, kwargs: bytes) -> None:
         """As `Function.check_arguments`."""
@@ -122,7 +125,7 @@ class App:
     def function(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when,
         pause_on_failure, and what controls its flow: concurrency_key, fifo, at_limit, limits, throttle, rate_limit,
-        round_robin.
+        round_robin, debounce, singleton, singleton_key, batch.
 
         Raises Rejected `invalid_option` or `invalid_name` at once: a mistake is seen when the module is imported.
         """
@@ -200,7 +203,7 @@ class App:
         name = cast(str, merged.get("name") or where)
         if name in self.functions:
             raise Rejected("invalid_name", f"App {self.name!r} has a function {name!r} already; give one another name.")
-        parameters = Parameters(function, name)
+        parameters = _parameters(function, name, merged)
         spec = validate_spec(self._spec(function, name, merged, parameters))
         if spec.when is not None:
             if not spec.on:
@@ -229,7 +232,11 @@ class App:
             is_async=inspect.iscoroutinefunction(function),
             parameters=parameters.schema,
             positional=parameters.positional,
-            flow=flow_options(options),
             pause_on_failure=bool(options.get("pause_on_failure")),
+            flow=flow_options(options, isinstance(parameters, BatchParameters) and parameters.of_events),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
         )
+
+
+def _parameters(function: Callable[..., Any], name: str, options: dict[str, Any]) -> Parameters:
+    return Parameters(function, name) if options.get("batch") is None else BatchParameters(function, name)

@@ -71,3 +71,7 @@ class CompensationPoint(BaseException):
 
 class Stopped(BaseException):
     """Raised inside a running plain function whose execution was cancelled. Clean up and let it pass."""
+
+
+class BatchMismatch(TypeError):  # noqa: N818 - it reads as a claim
+    """A function that runs in batches did not return one element for each item."""

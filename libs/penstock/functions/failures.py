@@ -7,6 +7,7 @@ from typing import NamedTuple
 from penstock.domain.errors import Rejected
 from penstock.domain.limits import error_message_chars_max, error_stack_chars_max
 from penstock.functions.errors import (
+    BatchMismatch,
     Diverged,
     ResultNotSerialisable,
     RetryAfter,
@@ -42,6 +43,8 @@ def failure_of(error: BaseException, *, limited: bool = False) -> Failure:
             code, terminal = "step_interrupted", True
         case StepTimedOut():
             code = "timed_out"
+        case BatchMismatch():
+            code, terminal = "batch_mismatch", True
         case Terminal():
             terminal = True
         case RetryAfter():

@@ -209,7 +209,7 @@ class JetStreamLog:
             kind: FactClass = "fact"
             if opens_activation(fact):
                 kind = "run"
-            elif is_end(fact, entry.has_parent):
+            elif is_end(fact, entry.is_awaited):
                 kind = "end"
             subject = self.names.fact_subject(entry.execution_id, entry.function, kind)
             messages.append(Message(subject, encode_fact(replace(fact, id=fact_id)), history, entry.expected))

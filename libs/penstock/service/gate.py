@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.facts import Enqueued
-from penstock.domain.flow.limits import ENVIRONMENT, key_expressions
+from penstock.domain.flow.limits import ENVIRONMENT, Batch, key_expressions
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.limits import flow_key_chars_max
 from penstock.domain.system import LimitChanged
@@ -69,6 +69,11 @@ class Gate:
             return fact
         if spec.flow.fifo and fact.priority:
             raise Rejected("invalid_option", f"{spec.name} is fifo: it keeps the order, so a call has no priority.")
+        if fact.members:
+            # A batch that runs again: its keys are those of its members.
+            return replace(fact, gated=True)
+        if spec.flow.batch is not None:
+            _check_member(spec, spec.flow.batch, fact)
         if fact.arguments_ref is not None and stored is None:
             # A rerun of large arguments: what its first run came to holds for it too.
             return replace(fact, gated=True)
@@ -81,6 +86,16 @@ class Gate:
         except Rejected as refusal:
             logger.warning("tick_without_key", function=fact.function, detail=refusal.detail)
             return replace(fact, gated=True, priority=0)
+
+
+def _check_member(spec: FunctionSpec, batch: Batch, fact: Enqueued) -> None:
+    """What one of a batch may not have. It must not spoil the batch for the others."""
+    if fact.retries is not None or fact.timeout is not None:
+        raise Rejected(
+            "invalid_option", f"{spec.name} runs in batches, so a call has no retries or timeout of its own."
+        )
+    if batch.of_events and fact.event is None:
+        raise Rejected("invalid_arguments", f"{spec.name} collects events; publish one instead of calling it.")
 
 
 def keys_of(spec: FunctionSpec, fact: Enqueued, stored: bytes | None = None) -> dict[str, str]:

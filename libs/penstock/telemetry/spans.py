@@ -44,7 +44,7 @@ class Trail:
     """What is open in one execution. `add` takes its facts in order and answers with the spans that each completes."""
 
     __slots__ = (
-        "_attempt", "_closed", "_first", "_pause", "_pending", "_queued", "_root", "_started", "_undoing",
+        "_attempt", "_closed", "_first", "_joined", "_pause", "_pending", "_queued", "_root", "_started", "_undoing",
         "execution_id", "last",
     )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Trail:
         """(`delay`, `retry` or `paused`, its number, time) of the pause under way."""
         self._started: f.Started | None = None
         """The first start of the attempt under way."""
+        self._joined: f.Joined | None = None
         self._attempt = ""
         """Span id of the attempt that was started last."""
         self._closed = 0
@@ -107,7 +108,10 @@ class Trail:
             case f.Discarded():
                 error = f.ErrorInfo(code="discarded", message=fact.reason or "The execution was not started in time.")
                 return self._end(fact, "discarded", error)
-            case f.Admitted() | f.CancelRequested() | f.Unknown():
+            case f.Joined():
+                self._joined = fact
+                return []
+            case f.Admitted() | f.Followed() | f.CancelRequested() | f.Unknown():
                 # Waiting for admission and waiting for a runner are one queue time.
                 return []
             case _:
@@ -259,10 +263,16 @@ class Trail:
             (t.EXECUTION_PARENT, first.parent_id),
             (t.EXECUTION_RERUN_OF, first.rerun_of),
             (t.EXECUTION_RESTARTED_FROM, first.restarted_from),
+            (t.EXECUTION_LEADER, self._joined.leader if self._joined is not None else None),
         )
         own.update({name: value for name, value in optional if value is not None})
         root = self._span(first.function, "ingest", self._root, first.at, fact.at, own, error, first.parent_span)
-        spans.append(msgspec.structs.replace(root, parent_id=first.parent_span, links=first.links))
+        links = list(first.links)
+        if self._joined is not None and self._joined.reason == "batch":
+            # A batch has a trace of its own, whose id is that of its execution.
+            leader = self._joined.leader
+            links.append(f.Link(trace_id=leader, span_id=span_id(leader)))
+        spans.append(msgspec.structs.replace(root, parent_id=first.parent_span, links=links))
         return spans
 
     def _span(

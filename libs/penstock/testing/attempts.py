@@ -110,7 +110,7 @@ class Attempt:
 
     async def _once(self) -> c.AnyCommand | None:
         """Run the code once from its beginning; answers with the command that its end means."""
-        state = self.record.state
+        state = self._world.with_inherited(self.record)
         known = outcomes_of(state, state.ops, _inline)
         self._delivered.update(key for key, outcome in known.items() if outcome.done)
         history = History(state.id, known, state.started_at or state.updated_at, clock=lambda: self._world.now)
@@ -349,12 +349,17 @@ class Attempt:
         run_at = None if delay is None else self._world.now + microseconds(delay, "delay")
         return self._answer(self._command(execution_id, c.Reschedule(run_at=run_at)))
 
-    def rerun(self, execution_id: str) -> Any:
-        first = self._known(execution_id).first
-        options = resolve(CallOptions(metadata=first.metadata, retries=first.retries), self._world.now)
-        origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
-        made = self._world.create(self._world.new_id(), first.function, first.args, first.kwargs, options, origin)
-        return self._answer(_value(Execution(made.id, self)))
+    def rerun(self, execution_id: str, from_step: str | None) -> Any:
+        return self._answer(
+            _value(Execution(self._simulated.world.rerun(self._known(execution_id), from_step).id, self))
+        )
+
+    def resume(self, execution_id: str) -> Any:
+        return self._answer(self._command(execution_id, c.Resume()))
+
+    def message(self, execution_id: str, body: bytes, channel: str, message_id: str | None) -> Any:
+        message = c.ReceiveMessage(message=message_id or self._world.new_id(), channel=channel, body=Raw(body))
+        return self._answer(self._command(execution_id, message))
 
     def _answer(self, work: Any) -> Any:
         """Awaitable for async code; for plain code, which is in another thread, the value itself."""

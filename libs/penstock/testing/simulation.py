@@ -117,6 +117,10 @@ class Run:
         self._simulation.world.carry_out(self._record, message)
         return self._simulation.go_on(self)
 
+    def rerun(self, from_step: str | None = None) -> "Run":
+        """The same again, as a new execution; from a step on if one is named. Raises Rejected `invalid_option`."""
+        return self._simulation.go_on(Run(self._simulation, self._simulation.world.rerun(self._record, from_step)))
+
     def resume(self) -> "Run":
         """Go on after a pause. Raises Rejected `wrong_state`."""
         self._simulation.world.carry_out(self._record, c.Resume())

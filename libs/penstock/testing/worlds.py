@@ -19,8 +19,9 @@ from penstock.domain.execution.decide import decide
 from penstock.domain.execution.event_waits import value_at, wanted
 from penstock.domain.execution.evolve import evolve
 from penstock.domain.execution.facts import AnyFact, Enqueued, Succeeded, opens_activation
+from penstock.domain.execution.inherit import NOTHING_INHERITED, Inherited, inherited_from, with_inherited
 from penstock.domain.execution.state import Execution, State
-from penstock.domain.function.options import ResolvedOptions
+from penstock.domain.function.options import CallOptions, ResolvedOptions, resolve
 
 
 class StoredEvent(NamedTuple):
@@ -60,6 +61,7 @@ class World:
         self.events: list[StoredEvent] = []
         self._chance = random.Random(seed)  # noqa: S311 - tests have to be repeatable
         self._sequence = 0
+        self._inherited: dict[str, Inherited] = {}
 
     def new_id(self) -> str:
         """An execution id."""
@@ -76,6 +78,22 @@ class World:
         self.records[execution_id] = record
         self._append(record, decide(None, Enqueue(fact=fact), self.now))
         return record
+
+    def rerun(self, record: Record, from_step: str | None = None) -> Record:
+        """The same again, as a new execution; from a step on if one is named. Raises Rejected."""
+        first = record.first
+        options = resolve(CallOptions(metadata=first.metadata, retries=first.retries), self.now)
+        origin = Origin(event=first.event, event_id=first.event_id, rerun_of=record.id)
+        execution_id = self.new_id()
+        if from_step is not None:
+            before = self._inherited.get(record.id, NOTHING_INHERITED)
+            self._inherited[execution_id] = inherited_from(record.facts, from_step, before)
+        return self.create(execution_id, first.function, first.args, first.kwargs, options, origin)
+
+    def with_inherited(self, record: Record) -> Execution:
+        """The state with what it took over from the execution that it restarts."""
+        taken = self._inherited.get(record.id)
+        return record.state if taken is None else with_inherited(record.state, taken)
 
     def carry_out(self, record: Record, command: AnyCommand) -> Sequence[AnyFact]:
         """Decide and store. Raises Rejected."""

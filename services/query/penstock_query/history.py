@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -10,6 +11,8 @@ from penstock.domain.execution import facts as f
 from penstock.ports import Recorded
 from penstock.wire.codec import encode_fact
 from penstock_query.shapes import AttemptShape, ErrorShape, FactShape, error_shape, rfc3339
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Value(NamedTuple):
@@ -20,12 +23,13 @@ class Value(NamedTuple):
 
 
 def arguments_of(recorded: Sequence[Recorded]) -> Value | None:
-    """`{"args":[],"kwargs":{}}`, with `event` for an execution that an event started."""
+    """`{"args":[],"kwargs":{}}`, with `event` for an execution that an event started, and `members` for a batch."""
     for entry in recorded:
         fact = entry.fact
         if isinstance(fact, f.Enqueued):
             event = b"" if fact.event is None else b',"event":' + bytes(fact.event)
-            json = b'{"args":' + bytes(fact.args) + b',"kwargs":' + bytes(fact.kwargs) + event + b"}"
+            members = b',"members":' + _encode(fact.members) if fact.members else b""
+            json = b'{"args":' + bytes(fact.args) + b',"kwargs":' + bytes(fact.kwargs) + event + members + b"}"
             return Value(json, fact.arguments_ref)
     return None
 

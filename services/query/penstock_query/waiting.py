@@ -8,7 +8,7 @@ from msgspec import Raw
 from penstock.domain.execution.facts import Wait
 from penstock.domain.execution.state import Execution
 from penstock.domain.execution.tokens import make_token
-from penstock.domain.flow.why import Why
+from penstock.domain.flow.reason import Why
 from penstock_query.operations import ChildShape
 from penstock_query.shapes import instant, rfc3339
 

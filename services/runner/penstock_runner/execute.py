@@ -8,12 +8,11 @@ from contextlib import suppress
 
 import msgspec
 import structlog
-from msgspec import Raw
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import LoseAttempt, Start
 from penstock.domain.execution.evolve import evolve
-from penstock.domain.execution.facts import AnyFact, Enqueued, OptionalRaw, RetryScheduled, Started
+from penstock.domain.execution.facts import AnyFact, Enqueued, RetryScheduled, Started
 from penstock.domain.execution.inherit import read_inherited, with_inherited
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.function.options import FunctionSpec
@@ -26,6 +25,7 @@ from penstock.wire.codec import decode_fact
 from penstock.wire.names import START_WAIT
 from penstock.wire.topology import LEASE_SECONDS
 from penstock_runner.activity import Activity, until_answered
+from penstock_runner.arguments import Arguments
 from penstock_runner.durable import Durable
 from penstock_runner.lengths import Lengths
 from penstock_runner.lines import Capture, LineShipper
@@ -45,14 +45,6 @@ OWNED_RETRY_SECONDS = 5.0
 LEAVE_SECONDS = 3.0
 """How long the next activation of an execution waits for the one before to leave its worker process."""
 _numbers = itertools.count(1)
-
-
-class _Given(msgspec.Struct):
-    """What the function is given, as it is stored when it is too large for its fact."""
-
-    args: Raw = Raw(b"[]")
-    kwargs: Raw = Raw(b"{}")
-    event: OptionalRaw = None
 
 
 class Executor:
@@ -80,6 +72,7 @@ class Executor:
         self._timers = timers
         self._leases = leases
         self._payloads = payloads
+        self._arguments = Arguments(log, payloads)
         self._pool = pool
         self._shipper = shipper
         self._requests = requests
@@ -262,7 +255,8 @@ class Executor:
     async def _run(self, activity: Activity) -> Ending:
         state, spec, number = activity.state, activity.spec, next(_numbers)
         try:
-            given = await self._given(activity.first)
+            given = await self._arguments.of(activity.first)
+            members = await self._arguments.of_members(activity.first)
             outcomes = await self._outcomes(state)
         except (PayloadMissing, PayloadDamaged) as error:
             return Raised(number, "internal", type(error).__name__, str(error), "", terminal=True)
@@ -271,16 +265,17 @@ class Executor:
             execution_id=state.id,
             function=state.function,
             attempt=state.attempt,
-            args=bytes(given.args),
-            kwargs=bytes(given.kwargs),
+            args=given.args,
+            kwargs=given.kwargs,
             trace_id=state.trace_id,
-            event=bytes(given.event) if given.event is not None else None,
+            event=given.event,
             metadata=state.metadata,
             parent_id=state.parent_id,
             root_id=state.root_id,
             outcomes=outcomes,
             started_at=state.started_at or state.updated_at,
             compensating=state.compensating is not None,
+            members=members,
         )
         capture = Capture(self._shipper, state.id, state.attempt)
         assignment = Assignment(
@@ -293,11 +288,6 @@ class Executor:
             return await self._pool.run(spec, assignment, timeout)
         finally:
             activity.assignment = None
-
-    async def _given(self, first: Enqueued) -> _Given:
-        if first.arguments_ref is None:
-            return _Given(first.args, first.kwargs, first.event)
-        return msgspec.json.decode(await self._payloads.get(first.arguments_ref), type=_Given)
 
     async def _outcomes(self, state: Execution) -> dict[str, Outcome]:
         """What earlier attempts, or the execution that this one restarts, left behind."""

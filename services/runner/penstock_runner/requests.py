@@ -134,7 +134,7 @@ class Requests:
         origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
         new_id = self._children.new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)
-        fact = msgspec.structs.replace(fact, keys=first.keys)
+        fact = msgspec.structs.replace(fact, keys=first.keys, members=first.members)
         if from_step is not None:
             step = from_step
             ref = await until_answered(lambda: store_inherited(recorded, step, new_id, self._payloads))

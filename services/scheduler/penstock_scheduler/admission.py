@@ -13,9 +13,9 @@ import structlog
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import RequestCancel
-from penstock.domain.execution.facts import Admitted, Discarded
-from penstock.domain.flow.admission import Decision, decide, opens_at, revert
+from penstock.domain.flow.admission import decide, opens_at, revert
 from penstock.domain.flow.fold import apply, apply_system, ungated_runs, ungated_stops
+from penstock.domain.flow.joins import Entry, followers
 from penstock.domain.flow.lines import Item
 from penstock.domain.flow.state import FlowState
 from penstock.domain.limits import atomic_batch_messages_max
@@ -27,6 +27,7 @@ from penstock.jetstream.log import JetStreamLog
 from penstock.ports import Append, Clock, Conflict, Dice, LogEntry, Unavailable
 from penstock.wire.codec import decode_fact, decode_system_fact
 from penstock.wire.names import FLOW_LANE, Names
+from penstock_scheduler.leaders import Leaders
 
 logger = structlog.get_logger("penstock")
 
@@ -138,10 +139,11 @@ class Admission:
         self.switched = asyncio.Event()
         """Set when limits or pauses may have changed."""
         self._batch = BATCH_MAX
+        self._leaders = Leaders()
         self._led = False
         self._now = 0
         self.decisions = 0
-        """Executions that this scheduler has admitted or discarded."""
+        """Facts in the batches of this scheduler: executions admitted, discarded, joined."""
 
     @property
     def state(self) -> FlowState:
@@ -200,31 +202,50 @@ class Admission:
             # Never back: a window must not open because a clock was set.
             self._now = now = max(self._clock(), self._now, self.state.decided_at)
             decision = decide(self.state, now, self._batch)
-        if decision.size and not await self._append(decision):
-            return True
+        if decision.size:
+            try:
+                await self._append(decision.entries(), decision.at, decision.seen)
+            except (Conflict, Unavailable) as refusal:
+                revert(self.state, decision)
+                # Another leads, or one of the executions has moved: the log knows. A smaller batch meets less of that.
+                self._batch = max(1, self._batch // 4)
+                if isinstance(refusal, Unavailable):
+                    raise
+                await self._catch_up()
+                return True
+            self._batch = min(BATCH_MAX, self._batch * 2)
         for item in decision.cancelled:
             await self._cancel(item)
-        return bool(decision.size or decision.cancelled)
+        joined = await self._follow()
+        return bool(decision.size or decision.cancelled or joined)
 
-    async def _append(self, decision: Decision) -> bool:
-        head = AdmissionDecided(at=decision.at, seen=decision.seen, count=decision.size, leader=self.name)
-        entries = [
-            *(_entry(item, Admitted(n=item.n + 1, at=decision.at)) for item in decision.admitted),
-            *(_entry(item, Discarded(n=item.n + 1, at=decision.at, reason=item.reason)) for item in decision.discarded),
+    async def _append(self, entries: Sequence[Entry], at: int, seen: int) -> None:
+        """Store what was decided, and wait until the state knows it. Raises Conflict or Unavailable."""
+        size = sum(len(entry.facts) for entry in entries)
+        head = AdmissionDecided(at=at, seen=seen, count=size, leader=self.name)
+        appends = [
+            Append(execution_id=each.execution_id, function=each.function, facts=each.facts, expected=each.expected)
+            for each in entries
         ]
-        try:
-            sequence = await self._log.append_fenced(self._lane, head, self.state.lane, entries)
-        except (Conflict, Unavailable) as refusal:
-            revert(self.state, decision)
-            # Another leads, or one of the executions has moved: the log knows. A smaller batch meets less of that.
-            self._batch = max(1, self._batch // 4)
-            if isinstance(refusal, Unavailable):
-                raise
-            await self._catch_up()
+        sequence = await self._log.append_fenced(self._lane, head, self.state.lane, appends)
+        self.decisions += size
+        await self._until(sequence + size)
+
+    async def _follow(self) -> bool:
+        """Let some of those that came after a singleton follow it; answers whether there were any."""
+        leaders = self._leaders.next(self.state.singles.joining)
+        if not leaders:
             return False
-        self._batch = min(BATCH_MAX, self._batch * 2)
-        self.decisions += decision.size
-        await self._until(sequence + decision.size)
+        async with self._still:
+            entries = followers(self.state, leaders, self._now, BATCH_MAX)
+            seen = self.state.position
+        try:
+            if entries:
+                await self._append(entries, self._now, seen)
+            self._leaders.stored()
+        except Conflict:
+            self._leaders.refused(leaders)
+            await self._catch_up()
         return True
 
     async def _cancel(self, item: Item) -> None:
@@ -255,10 +276,6 @@ class Admission:
         if at is None:
             return IDLE_SECONDS
         return min(IDLE_SECONDS, max(0.001, (at - self._clock()) / 1_000_000))
-
-
-def _entry(item: Item, fact: Admitted | Discarded) -> Append:
-    return Append(execution_id=item.id, function=item.line.function, facts=[fact], expected=item.sequence)
 
 
 async def wait(event: asyncio.Event, seconds: float) -> None:

@@ -83,7 +83,7 @@ def flow_answer(state: FlowState, now: int) -> FlowAnswer:
             paused.append({"function": name})
         paused += [{"function": name, "key": key} for key in sorted(lines.paused_keys)]
         members = (item for line in lines.lines.values() for item in line.members.values())
-        count = sum(item.status is Status.WAITING for item in members)
+        count = sum(item.status in (Status.WAITING, Status.GATHERING) for item in members)
         if count:
             waiting[name] = count
     return FlowAnswer(limits, paused, waiting)

@@ -26,6 +26,7 @@ from penstock_scheduler.event_ender import EventEnder
 from penstock_scheduler.event_waits import EventMatching
 from penstock_scheduler.families import Families
 from penstock_scheduler.flow import open_flow
+from penstock_scheduler.followers import Followers
 from penstock_scheduler.shared import tell_sharing
 from penstock_scheduler.sweep import Sweep
 from penstock_scheduler.ticker import Ticker
@@ -82,11 +83,12 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     cron = Cron(calendar, ticker, schedules, runtime.clock, lambda: wake_ups.is_busy)
     ended = EndFacts(connection, names, names.ends_consumer)
     families = Families(carrier, runtime.clock)
-    ends = EndLoop(ended, runtime.log, [families.tell_parent, families.cancel_children])
     ender = EventEnder(runtime.log, Payloads(connection, names), carrier)
     events = EventMatching(
         agenda, StoredEvents(connection, names), ender, Positions(connection, names), runtime.log, names
     )
+    followers = Followers(runtime.log, Payloads(connection, names), runtime.clock, runtime.dice)
+    ends = EndLoop(ended, runtime.log, [followers.settle, families.tell_parent, families.cancel_children])
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {

@@ -63,7 +63,7 @@ async def end(log: JetStreamLog, final: f.AnyFact, **fields: Any) -> str:
     first = f.Enqueued(n=1, at=now(), function=FUNCTION, trace_id=execution_id, **fields)
     facts = [first, started(), final]
     entry = Append(
-        execution_id=execution_id, function=FUNCTION, facts=facts, expected=0, has_parent="parent_id" in fields
+        execution_id=execution_id, function=FUNCTION, facts=facts, expected=0, is_awaited="parent_id" in fields
     )
     await log.append(entry)
     return execution_id

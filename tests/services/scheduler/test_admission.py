@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from eventually import eventually
-from flow_world import frozen
+from flow_world import decided_again, frozen
 from penstock.domain.execution import facts as f
 from penstock.domain.flow.admission import decide
 from penstock.domain.flow.limits import FlowOptions
@@ -276,10 +277,11 @@ async def replay(names: Names, log: JetStreamLog) -> None:
         assert isinstance(head, AdmissionDecided)
         state = FlowState()
         FlowReader(names, state).take([each for each in entries[:index] if each.sequence <= head.seen])
-        decision = decide(state, head.at, head.count)
         behind = entries[index + 1 : index + 1 + head.count]
-        recorded = [(parsed or ("",))[0] for parsed in (names.parse_fact_subject(each.subject) for each in behind)]
-        assert recorded == [item.id for item in (*decision.admitted, *decision.discarded)]
+        facts = [replace(decode_fact(each.data), id="") for each in behind]
+        ids = [(names.parse_fact_subject(each.subject) or ("",))[0] for each in behind]
+        again = decided_again(state, head, facts)
+        assert list(zip(ids, facts, strict=True)) == [(e.execution_id, fact) for e in again for fact in e.facts]
         batches += 1
     assert batches >= 3
 

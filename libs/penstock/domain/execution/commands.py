@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from penstock.domain.execution.durable import WaitOutcome
-from penstock.domain.execution.facts import Child, Enqueued, ErrorInfo, Wait
+from penstock.domain.execution.facts import Cancelled, Child, Discarded, Enqueued, ErrorInfo, Failed, Succeeded, Wait
 from penstock.domain.execution.retries import RetryPolicy
 
 
@@ -177,6 +177,13 @@ class FinishCompensation(Command, frozen=True, kw_only=True):
     activation: int
 
 
+class Settle(Command, frozen=True, kw_only=True):
+    """The leader that it follows has ended with this outcome, and so does it."""
+
+    leader: str
+    outcome: Succeeded | Failed | Cancelled | Discarded
+
+
 AnyCommand = (
     Enqueue
     | Start
@@ -198,4 +205,5 @@ AnyCommand = (
     | Reschedule
     | Resume
     | FinishCompensation
+    | Settle
 )

@@ -7,6 +7,8 @@ expected sequence.
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from penstock.domain.errors import Rejected
 from penstock.domain.execution import commands as c
 from penstock.domain.execution import decide_durable as durable
@@ -75,6 +77,8 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
             return durable.resume(state, now)
         case c.FinishCompensation():
             return durable.finish_compensation(state, command, now)
+        case c.Settle():
+            return _settle(state, command, now)
         case _:
             assert_never(command)
 
@@ -157,6 +161,9 @@ def _request_cancel(state: Execution, command: c.RequestCancel, now: int) -> lis
 
 
 def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.AnyFact]:
+    if state.leader and not state.is_final:
+        detail = f"The execution follows {state.leader} and does not start by itself."
+        raise Rejected("wrong_state", detail, state=str(state.state))
     if state.has_started or state.state not in (State.QUEUED, State.SCHEDULED):
         raise Rejected("wrong_state", f"The execution is {state.state} and cannot be moved.", state=str(state.state))
     if command.run_at is None or command.run_at <= now:
@@ -168,3 +175,12 @@ def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.Any
         detail = "It would be discarded before this time, since it was not to start so late. Start it anew instead."
         raise Rejected("invalid_option", detail, pointers=[("/at", "after the last start")])
     return [f.Rescheduled(n=state.n + 1, at=now, run_at=command.run_at)]
+
+
+def _settle(state: Execution, command: c.Settle, now: int) -> list[f.AnyFact]:
+    if state.is_final or state.leader != command.leader:
+        return []
+    n, outcome = state.n + 1, command.outcome
+    if isinstance(outcome, f.Succeeded | f.Failed):
+        return [replace(outcome, n=n, at=now, attempt=state.attempt)]
+    return [replace(outcome, n=n, at=now)]

@@ -40,6 +40,13 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
                 state, n=n, sequence=sequence, updated_at=at,
                 state=State.CANCELLING if cancelling else State.QUEUED, activation=n, owner="",
             )  # fmt: skip
+        case f.Joined():
+            return replace(
+                state, n=n, sequence=sequence, updated_at=at, state=State.WAITING, scheduled_at=None,
+                leader=fact.leader, join_reason=fact.reason, index=fact.index,
+            )  # fmt: skip
+        case f.Followed():
+            return replace(state, n=n, sequence=sequence, updated_at=at, is_followed=True)
         case f.Succeeded():
             return _ended(state, fact, sequence, State.SUCCEEDED, None)
         case f.Failed():
@@ -95,7 +102,7 @@ def _created(execution_id: str, fact: f.Enqueued, sequence: int) -> Execution:
         timeout=fact.timeout, metadata=fact.metadata, trace_id=fact.trace_id, parent_span=fact.parent_span,
         links=fact.links, event_id=fact.event_id, parent_id=fact.parent_id, root_id=fact.root_id,
         rerun_of=fact.rerun_of, content_hash=fact.content_hash, inherited_ref=fact.inherited_ref,
-        restarted_from=fact.restarted_from,
+        restarted_from=fact.restarted_from, is_followed=bool(fact.members),
     )  # fmt: skip
 
 

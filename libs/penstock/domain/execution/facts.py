@@ -29,13 +29,14 @@ from penstock.domain.execution.durable import (
     Woken,
 )
 from penstock.domain.execution.fact import ErrorInfo, Fact, Link, OptionalRaw
+from penstock.domain.execution.joining import Followed, Joined, JoinReason
 
 __all__ = [
     "FINAL", "Admitted", "AnyFact", "AttemptLost", "CancelRequested", "Cancelled", "Child", "ChildCalled",
-    "ChildCompleted", "Compensating", "Discarded", "Due", "Enqueued", "ErrorInfo", "Fact", "Failed", "Link",
-    "MessageReceived", "OptionalRaw", "Paused", "Progressed", "Rescheduled", "Resumed", "RetryScheduled", "Started",
-    "StepCompleted", "StepFailed", "StepStarted", "Succeeded", "Suspended", "Unknown", "Wait", "WaitOpened",
-    "WaitOutcome", "Woken", "is_end", "kind_of", "opens_activation",
+    "ChildCompleted", "Compensating", "Discarded", "Due", "Enqueued", "ErrorInfo", "Fact", "Failed", "Followed",
+    "JoinReason", "Joined", "Link", "MessageReceived", "OptionalRaw", "Paused", "Progressed", "Rescheduled",
+    "Resumed", "RetryScheduled", "Started", "StepCompleted", "StepFailed", "StepStarted", "Succeeded", "Suspended",
+    "Unknown", "Wait", "WaitOpened", "WaitOutcome", "Woken", "is_end", "kind_of", "opens_activation",
 ]  # fmt: skip
 
 
@@ -54,6 +55,8 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     gated: bool = False
     keys: dict[str, str] = {}
     """What the key expressions of the function's limits came to, by the label of the limit; evaluated once."""
+    members: list[str] = []
+    """Of a batch: the executions whose arguments it runs with, in this order. They follow it."""
     metadata: dict[str, str] = {}
     priority: int = 0
     retries: int | None = None
@@ -160,6 +163,8 @@ AnyFact = (
     Enqueued
     | Due
     | Admitted
+    | Joined
+    | Followed
     | Started
     | StepStarted
     | StepCompleted
@@ -210,6 +215,6 @@ def opens_activation(fact: Fact) -> bool:
             return False
 
 
-def is_end(fact: Fact, has_parent: bool) -> bool:
-    """True for a final fact that somebody acts on: not a success, or of a child."""
-    return isinstance(fact, FINAL) and (has_parent or not isinstance(fact, Succeeded))
+def is_end(fact: Fact, is_awaited: bool) -> bool:
+    """True for a final fact that somebody acts on: not a success, or of a child or a leader."""
+    return isinstance(fact, FINAL) and (is_awaited or not isinstance(fact, Succeeded))

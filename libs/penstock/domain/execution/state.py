@@ -130,6 +130,12 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     progress: Progressed | None = None
     inherited_ref: str | None = None
     restarted_from: str | None = None
+    leader: str = ""
+    """The execution that it follows: it does not run itself, and ends as that one ends."""
+    join_reason: str = ""
+    index: int | None = None
+    """Its place in the batch that it follows."""
+    is_followed: bool = False
 
     def without_operations(self) -> "Execution":
         """As much as readers need that run no code: what the user sees of its state, of bounded size."""
@@ -149,6 +155,11 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.attempt > 0
 
     @property
+    def is_awaited(self) -> bool:
+        """True if somebody acts on its end even when it succeeds: its parent, or those who follow it."""
+        return self.parent_id is not None or self.is_followed
+
+    @property
     def wakes_at(self) -> int | None:
         """When something is due without anybody asking: the end of a delay, of a backoff, or of the next open wait."""
         if self.state in (State.SCHEDULED, State.RETRYING):
@@ -165,4 +176,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def is_overdue(self, now: int) -> bool:
         """True once it may no longer start: `discard_at` has passed and no attempt has begun."""
-        return self.discard_at is not None and now >= self.discard_at and not (self.has_started or self.is_final)
+        if self.discard_at is None or now < self.discard_at:
+            return False
+        # Whoever follows another shares its fate.
+        return not (self.has_started or self.is_final or self.leader)

@@ -7,8 +7,10 @@ a function the order is turn, rank, arrival. The cost of one admission does not 
 from heapq import heappop, heapreplace
 from typing import NamedTuple
 
+from penstock.domain.execution.facts import Admitted, Discarded
 from penstock.domain.flow.arrival import to_cancel
 from penstock.domain.flow.gates import Gate
+from penstock.domain.flow.joins import Entry, closing
 from penstock.domain.flow.lines import Item, Status
 from penstock.domain.flow.state import FlowState
 from penstock.domain.flow.windows import sound_alarms
@@ -27,6 +29,8 @@ class Decision(NamedTuple):
 
     at: int
     seen: int
+    joined: list[Entry]
+    """Gatherings that are over."""
     admitted: list[Item]
     discarded: list[Item]
     cancelled: list[Item]
@@ -36,11 +40,25 @@ class Decision(NamedTuple):
     @property
     def size(self) -> int:
         """Facts in the batch behind its head."""
-        return len(self.admitted) + len(self.discarded)
+        return sum(len(each.facts) for each in self.joined) + len(self.admitted) + len(self.discarded)
+
+    def entries(self) -> list[Entry]:
+        """The batch behind its head."""
+        found = list(self.joined)
+        for item in self.admitted:
+            fact = Admitted(n=item.n + 1, at=self.at)
+            found.append(Entry(item.id, item.line.function, item.sequence, [fact]))
+        for item in self.discarded:
+            dropped = Discarded(n=item.n + 1, at=self.at, reason=item.reason)
+            found.append(Entry(item.id, item.line.function, item.sequence, [dropped]))
+        return found
 
 
 def decide(state: FlowState, now: int, limit: int) -> Decision:
-    """Decide on up to `limit` executions, and take the slots at once: append the facts, or `revert`."""
+    """Decide in up to `limit` facts, and take the slots at once: append the facts, or `revert`.
+
+    One gathering may go beyond the limit, if nothing else is decided with it.
+    """
     sound_alarms(state, now)
     discarded = [dropped for dropped, _ in zip(state.dropping.values(), range(limit), strict=False)]
     for dropped in discarded:
@@ -48,8 +66,10 @@ def decide(state: FlowState, now: int, limit: int) -> Decision:
     cancelled = to_cancel(state)
     for running in cancelled:
         running.asked = True
-    decision = Decision(now, state.position, [], discarded, cancelled, [])
-    while decision.size < limit:
+    joined, facts = closing(state, now, limit - len(discarded), not discarded)
+    decision = Decision(now, state.position, joined, [], discarded, cancelled, [])
+    left = limit - len(discarded) - facts
+    while len(decision.admitted) < left:
         item = _next(state, now)
         if item is None:
             break
@@ -63,9 +83,8 @@ def decide(state: FlowState, now: int, limit: int) -> Decision:
 
 def revert(state: FlowState, decision: Decision) -> None:
     """The batch was refused: everything is as if it had not been decided."""
-    for item in decision.discarded:
-        if item.id in state.items and item.status is Status.DROPPED:
-            state.dropping[item.id] = item
+    dropped = [each for each in decision.discarded if each.id in state.items and each.status is Status.DROPPED]
+    state.put_down(dropped)
     for item in decision.cancelled:
         item.asked = False
         state.press(item.line.gates[0], state.functions[item.line.function])
@@ -96,9 +115,10 @@ def revert(state: FlowState, decision: Decision) -> None:
 
 def opens_at(state: FlowState) -> int | None:
     """When something may be decided although no fact comes (µs; 0: now); None: never."""
-    if state.dropping:
+    if state.dropping or state.singles.joining:
         return 0
-    return state.alarms[0][0] if state.alarms else None
+    times = [state.gatherings.next_due(), state.alarms[0][0] if state.alarms else None]
+    return min((at for at in times if at is not None), default=None)
 
 
 def _next(state: FlowState, now: int) -> Item | None:

@@ -1,14 +1,17 @@
-"""What happens to an execution that comes in: the rate limit, and what its function wants done at its limit.
+"""What happens to an execution that comes in: does it wait with others, follow another, or queue up; the rate limit,
+and what its function wants done at its limit.
 
-Both are settled by the fold, in log order, so that every reader of the log comes to the same verdict.
+All is settled by the fold, in log order, so that every reader of the log comes to the same verdict.
 """
 
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from penstock.domain.flow.gates import ANY_TIME, Gate
-from penstock.domain.flow.limits import RATE_LIMIT, rate_rule
+from penstock.domain.flow.limits import RATE_LIMIT, FlowOptions, rate_rule
 from penstock.domain.flow.lines import Item, Status, rank_of
 from penstock.domain.flow.state import FlowState
+from penstock.domain.limits import followers_max
 
 
 def arrive(state: FlowState, item: Item, sequence: int, at: int) -> None:
@@ -16,6 +19,85 @@ def arrive(state: FlowState, item: Item, sequence: int, at: int) -> None:
     state.clock = max(state.clock, at)
     item.arrival = sequence
     item.rank = rank_of(state.clock, item.priority)
+    _sort_in(state, item)
+
+
+def queue_up(state: FlowState, item: Item, sequence: int, at: int) -> None:
+    """The execution waited with others, and is the one that runs for them."""
+    lead(state, item)
+    state.gatherings.leave(item)
+    state.clock = max(state.clock, at)
+    item.arrival = sequence
+    item.rank = rank_of(state.clock, item.priority)
+    _line_up(state, item)
+
+
+def lead(state: FlowState, item: Item) -> bool:
+    """The execution is the one that runs for those who wait with it; True if it waits with any. Nobody else joins."""
+    gathering = state.gatherings.all.get(item.gathering)
+    if gathering is None:
+        return False
+    late = [each for each in gathering.items.values() if each.arrival > item.arrival]
+    state.gatherings.split(gathering, late, state.functions[item.line.function].flow)
+    gathering.leader = item.id
+    state.gatherings.close(gathering)
+    return True
+
+
+def collected(state: FlowState, members: Sequence[str]) -> None:
+    """A batch was made of these executions: those that came meanwhile wait for the next."""
+    first = next((state.items[each] for each in members if each in state.items), None)
+    gathering = state.gatherings.all.get(first.gathering) if first is not None else None
+    if first is not None and gathering is not None:
+        among = set(members)
+        late = [each for each in gathering.items.values() if each.id not in among]
+        state.gatherings.split(gathering, late, state.functions[first.line.function].flow)
+
+
+def step_down(state: FlowState, item: Item) -> None:
+    """The execution is final or put off: of those that were about to follow it the first leads now."""
+    if state.singles.leaders:
+        for each in state.singles.step_down(item):
+            _sort_in(state, each)
+
+
+def sort_in_again(state: FlowState, name: str, before: FlowOptions) -> None:
+    """Other options than before hold for the function: what waits with others or was about to follow arrives anew."""
+    flow = state.functions[name].flow
+    found: list[Item] = []
+    if (flow.debounce, flow.batch) != (before.debounce, before.batch):
+        found += state.gatherings.dissolve(name)
+    if (flow.singleton, flow.singleton_key) != (before.singleton, before.singleton_key):
+        found += state.singles.dissolve(name)
+    for item in found:
+        _sort_in(state, item)
+
+
+def _sort_in(state: FlowState, item: Item) -> None:
+    flow = state.functions[item.line.function].flow
+    if (flow.debounce is not None or flow.batch is not None) and not item.is_batch:
+        state.gatherings.gather(item, flow, state.clock)
+    elif flow.singleton is None:
+        _line_up(state, item)
+    elif (leader := state.singles.leader_of(item)) is None:
+        _line_up(state, item)
+        if item.status is not Status.DROPPED:
+            state.singles.lead(item)
+    elif flow.singleton == "drop":
+        drop(state, item, f"Execution {leader} of the same function and key had not ended.")
+    else:
+        _follow(state, item, leader)
+
+
+def _follow(state: FlowState, item: Item, leader: str) -> None:
+    waiting = len(state.singles.joining.get(leader, ()))
+    if state.items[leader].followers + waiting >= followers_max:
+        drop(state, item, f"{followers_max} executions follow {leader} already.")
+    else:
+        state.singles.join(item, leader)
+
+
+def _line_up(state: FlowState, item: Item) -> None:
     if not _passes_rate(state, item):
         return
     lines = state.functions[item.line.function]
@@ -38,7 +120,7 @@ def is_full(gate: Gate) -> bool:
 def drop(state: FlowState, item: Item, reason: str) -> None:
     """The execution is to be discarded."""
     item.status, item.reason = Status.DROPPED, reason
-    state.dropping[item.id] = item
+    state.put_down([item])
 
 
 def to_cancel(state: FlowState) -> list[Item]:
@@ -82,7 +164,7 @@ def _passes_rate(state: FlowState, item: Item) -> bool:
     if not gate.has_room(state.clock):
         drop(state, item, f"{limit_text(gate)} was used up.")
         return False
-    gate.passed(state.clock)
+    gate.passed(state.clock, state.clock)
     heappush(state.fading, (state.clock + gate.rule.period, gate.rule.target, gate.key))
     return True
 

@@ -2,11 +2,12 @@
 
 from penstock.domain import system as s
 from penstock.domain.execution import facts as f
-from penstock.domain.flow.arrival import arrive
+from penstock.domain.flow.arrival import arrive, collected, lead, queue_up, sort_in_again, step_down
 from penstock.domain.flow.changes import change_limit, pause, resume
 from penstock.domain.flow.lines import Item, Status
 from penstock.domain.flow.state import FlowState
 from penstock.domain.flow.windows import forget_spent
+from penstock.domain.limits import arguments_bytes_max
 
 
 def apply(state: FlowState, execution_id: str, function: str, sequence: int, fact: f.AnyFact | f.Unknown) -> None:
@@ -22,6 +23,9 @@ def apply(state: FlowState, execution_id: str, function: str, sequence: int, fac
     item.n, item.sequence = fact.n, sequence
     match fact:
         case f.Due(gated=True):
+            if item.status is Status.GATHERING:
+                queue_up(state, item, sequence, fact.at)
+                return
             if item.status is not Status.AWAY:
                 return
             if item.arrival:
@@ -38,9 +42,16 @@ def apply(state: FlowState, execution_id: str, function: str, sequence: int, fac
         case f.Rescheduled():
             state.leave(item, fact.at)
             item.arrival = 0
+            step_down(state, item)
         case f.CancelRequested():
             item.asked = True
         case f.Succeeded() | f.Failed() | f.Cancelled() | f.Discarded():
+            state.forget(item, fact.at)
+            step_down(state, item)
+        case f.Followed():
+            _followed(state, item, fact)
+        case f.Joined():
+            # It never needs admission again.
             state.forget(item, fact.at)
         case _:
             pass
@@ -51,7 +62,9 @@ def apply_system(state: FlowState, sequence: int, fact: s.AnySystemFact | None) 
     state.position = sequence
     match fact:
         case s.FunctionDeclared():
+            before = state.function(fact.spec.name).flow
             state.declare(fact.spec.name, fact.spec.concurrency, fact.spec.flow)
+            sort_in_again(state, fact.spec.name, before)
         case s.LimitChanged():
             change_limit(state, fact)
         case s.Paused():
@@ -68,9 +81,24 @@ def apply_system(state: FlowState, sequence: int, fact: s.AnySystemFact | None) 
 def _create(state: FlowState, execution_id: str, fact: f.Enqueued, sequence: int) -> None:
     line = state.line(fact.function, fact.keys)
     item = state.items[execution_id] = Item(execution_id, fact.n, sequence, fact.priority)
+    item.weight, item.is_batch = _weight(fact), bool(fact.members)
     item.join(line)
+    collected(state, fact.members)
     if fact.run_at is None:
         arrive(state, item, sequence, fact.at)
+
+
+def _weight(fact: f.Enqueued) -> int:
+    """Bytes of what the function is given; of what lies in the object store, as many as it may be."""
+    if fact.arguments_ref is not None:
+        return arguments_bytes_max
+    event = memoryview(fact.event).nbytes if fact.event is not None else 0
+    return memoryview(fact.args).nbytes + memoryview(fact.kwargs).nbytes + event
+
+
+def _followed(state: FlowState, item: Item, fact: f.Followed) -> None:
+    if not lead(state, item):
+        item.followers += len(fact.followers)
 
 
 def _admit(state: FlowState, item: Item, sequence: int, at: int) -> None:
@@ -81,7 +109,7 @@ def _admit(state: FlowState, item: Item, sequence: int, at: int) -> None:
         for gate in item.line.gates:
             if gate.rule.period:
                 gate.unpassed(item.taken)
-                gate.passed(at)
+                gate.passed(at, state.decided_at)
     item.admitted, item.taken = sequence, at
 
 

@@ -67,11 +67,13 @@ class Gate:
             return 0
         return recent[-n] + self.rule.period if n else ANY_TIME
 
-    def passed(self, now: int) -> None:
-        """A window lets one pass."""
+    def passed(self, now: int, certain: int) -> None:
+        """A window lets one pass. What was over at the time `certain`, which facts have told, may be forgotten: what
+        is over only now is still needed if this one did not pass after all.
+        """
         self.recent.append(now)
         # As many as the limit could need; it is the limit of now, and a lower one needs fewer.
-        while len(self.recent) > max(self.rule.n or 0, 1) and self.recent[0] + self.rule.period <= now:
+        while len(self.recent) > max(self.rule.n or 0, 1) and self.recent[0] + self.rule.period <= certain:
             self.recent.popleft()
 
     def unpassed(self, now: int) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 AtLimit = Literal["queue", "reject_newest", "keep_newest", "cancel_running"]
+Singleton = Literal["attach", "drop"]
 
 ENVIRONMENT = "environment"
 """Target and label of the limit that comes before all others."""
@@ -36,6 +37,27 @@ class RateLimit(Window, frozen=True, omit_defaults=True):
     """What exceeds it is discarded, and the record says so."""
 
 
+class Debounce(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Triggers are merged into the newest until none has come for `period` seconds, or `max_delay` seconds after the
+    first; with `key` (CEL) for each of its values.
+    """
+
+    period: float
+    max_delay: float | None = None
+    key: str | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Executions run together, up to `size` of them and at the latest `wait` seconds after the first; with `key` (CEL)
+    for each of its values. `of_events`: what each of them brings is its event.
+    """
+
+    size: int
+    wait: float
+    key: str | None = None
+    of_events: bool = False
+
+
 class FlowOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a function declares about its flow besides `concurrency`."""
 
@@ -46,11 +68,16 @@ class FlowOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     throttle: Throttle | None = None
     rate_limit: RateLimit | None = None
     round_robin: str | None = None
+    debounce: Debounce | None = None
+    singleton: Singleton | None = None
+    singleton_key: str | None = None
+    batch: Batch | None = None
 
 
 NO_FLOW = FlowOptions()
 
 CONCURRENCY, THROTTLE, RATE_LIMIT, ROUND_ROBIN = "concurrency", "throttle", "rate_limit", "round_robin"
+DEBOUNCE, SINGLETON, BATCH = "debounce", "singleton", "batch"
 
 
 class RuleSpec(msgspec.Struct, frozen=True):
@@ -75,6 +102,9 @@ def key_expressions(flow: FlowOptions) -> dict[str, str]:
         THROTTLE: flow.throttle.key if flow.throttle else None,
         RATE_LIMIT: flow.rate_limit.key if flow.rate_limit else None,
         ROUND_ROBIN: flow.round_robin,
+        DEBOUNCE: flow.debounce.key if flow.debounce else None,
+        SINGLETON: flow.singleton_key,
+        BATCH: flow.batch.key if flow.batch else None,
     }
     for index, limit in enumerate(flow.limits):
         found[limit_label(index, limit)] = limit.key

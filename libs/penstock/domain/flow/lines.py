@@ -23,6 +23,10 @@ class Status(IntEnum):
     """Admitted: it has its slots until its outcome, a wait, a retry or a move."""
     DROPPED = 3
     """A limit refused it; the fact that says so is not yet in the log."""
+    GATHERING = 4
+    """It waits together with others, to be merged with them or to run with them."""
+    JOINING = 5
+    """It is to follow another one; the fact that says so is not yet in the log."""
 
 
 class Item(msgspec.Struct, array_like=True, eq=False, gc=False):
@@ -45,6 +49,12 @@ class Item(msgspec.Struct, array_like=True, eq=False, gc=False):
     asked: bool = False
     """True once its cancellation was asked for."""
     reason: str = ""
+    gathering: int = 0
+    """The number of the gathering that it is in."""
+    weight: int = 0
+    """Bytes of its arguments."""
+    followers: int = 0
+    is_batch: bool = False
     taken: int = 0
     """When it was last admitted or decided to be (µs)."""
     _line: Any = None
@@ -68,6 +78,11 @@ _Entry = tuple[int, int, Item]
 def rank_of(at: int, priority: int) -> int:
     """Place in a line: the time it came in (µs), moved by its priority."""
     return at - priority * PRIORITY_US
+
+
+def came_at(item: Item) -> int:
+    """When it came in (µs)."""
+    return item.rank + item.priority * PRIORITY_US
 
 
 class Line:

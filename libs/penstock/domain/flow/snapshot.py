@@ -11,6 +11,7 @@ from operator import itemgetter
 import msgspec
 
 from penstock.domain.flow.gates import Gate
+from penstock.domain.flow.gatherings import Gathering, Kind
 from penstock.domain.flow.limits import RATE_LIMIT, FlowOptions
 from penstock.domain.flow.lines import Item, Status
 from penstock.domain.flow.state import FlowState
@@ -32,6 +33,9 @@ class Head(msgspec.Struct, array_like=True):
     functions: list["FunctionRow"]
     ungated: list[tuple[str, str]]
     windows: list[tuple[str, str, list[int]]]
+    gatherings: list["GatheringRow"]
+    leaders: list[tuple[str, str, str]]
+    """(function, key, execution) of singletons."""
 
 
 class FunctionRow(msgspec.Struct, array_like=True):
@@ -44,7 +48,18 @@ class FunctionRow(msgspec.Struct, array_like=True):
     turns: list[tuple[str, int]]
 
 
-ItemRow = tuple[str, int, int, int, int, int, int, int, bool, bool, str]
+class GatheringRow(msgspec.Struct, array_like=True):
+    kind: Kind
+    function: str
+    key: str
+    number: int
+    opened: int
+    due: int
+    leader: str
+    is_open: bool
+
+
+ItemRow = tuple[str, int, int, int, int, int, int, int, bool, bool, str, int, int, int, bool]
 """The fields of an item, in its order."""
 
 
@@ -115,7 +130,15 @@ class Restoring:
             gate.recent.extend(recent)
             heap = state.fading if gate.rule.label == RATE_LIMIT else state.spent
             heappush(heap, (recent[-1] + gate.rule.period, target, key))
+        for each in head.gatherings:
+            found = Gathering(each.kind, (each.function, each.key), each.number, each.opened)
+            found.due, found.leader = each.due, each.leader
+            state.gatherings.restore(found, each.is_open)
+        state.singles.leaders = {(function, key): leader for function, key, leader in head.leaders}
         self._holding: list[Item] = []
+        self._dropped: list[Item] = []
+        self._together: list[Item] = []
+        """Those that wait with others, or are about to follow one."""
 
     def add(self, chunk: bytes) -> None:
         """One more chunk."""
@@ -128,7 +151,9 @@ class Restoring:
                 if item.status is Status.WAITING:
                     line.queue.append((item.rank, item.arrival, item))
                 elif item.status is Status.DROPPED:
-                    state.dropping[item.id] = item
+                    self._dropped.append(item)
+                elif item.status in (Status.GATHERING, Status.JOINING):
+                    self._together.append(item)
                 if item.status is Status.HOLDING or item.retains:
                     self._holding.append(item)
 
@@ -137,6 +162,12 @@ class Restoring:
         state = self.state
         for item in sorted(self._holding, key=lambda each: each.admitted):
             state.hold_again(item)
+        state.put_down(sorted(self._dropped, key=lambda each: each.arrival))
+        for item in sorted(self._together, key=lambda each: each.arrival):
+            if item.status is Status.GATHERING:
+                state.gatherings.all[item.gathering].add(item)
+            elif (leader := state.singles.leader_of(item)) is not None:
+                state.singles.join(item, leader)
         for lines in state.functions.values():
             for line in lines.lines.values():
                 if lines.flow.at_limit != "queue":
@@ -173,6 +204,14 @@ def _head_of(state: FlowState) -> Head:
         ],
         ungated=sorted(state.ungated.items()),
         windows=sorted((row for row in windows if row[2]), key=lambda row: row[:2]),
+        gatherings=[
+            GatheringRow(
+                each.kind, *each.place, number, each.opened, each.due, each.leader,
+                state.gatherings.open.get(each.place) is each,
+            )
+            for number, each in sorted(state.gatherings.all.items())
+        ],
+        leaders=sorted((*place, leader) for place, leader in state.singles.leaders.items()),
     )  # fmt: skip
 
 
@@ -183,5 +222,5 @@ def _clock_of(state: FlowState, gate: Gate) -> int:
 def _row(item: Item) -> ItemRow:
     return (
         item.id, item.n, item.sequence, item.priority, item.rank, item.arrival, int(item.status), item.admitted,
-        item.retains, item.asked, item.reason,
+        item.retains, item.asked, item.reason, item.gathering, item.weight, item.followers, item.is_batch,
     )  # fmt: skip

@@ -3,10 +3,12 @@
 A decision takes its slots at once, so that the next one sees them; the `admitted` fact confirms it, or it is reverted.
 """
 
+from collections.abc import Sequence
 from heapq import heappush
 
 from penstock.domain.flow.functions import FunctionLines, turn_key_of
 from penstock.domain.flow.gates import ANY_TIME, Gate, Rule
+from penstock.domain.flow.gatherings import Gatherings
 from penstock.domain.flow.limits import (
     CONCURRENCY,
     ENVIRONMENT,
@@ -16,6 +18,7 @@ from penstock.domain.flow.limits import (
     slot_rules,
 )
 from penstock.domain.flow.lines import Item, Line, Status
+from penstock.domain.flow.singles import Singles
 
 
 class FlowState:
@@ -39,6 +42,7 @@ class FlowState:
         """Running executions that needed no admission -> their function: they hold slots all the same."""
         self.held: dict[str, None] = {}
         self.dropping: dict[str, Item] = {}
+        """To be discarded, in order of arrival."""
         self.pressed: dict[tuple[str, str], Gate] = {}
         """Gates whose policy may want to cancel what runs."""
         self.choices: list[tuple[int, int, int, str]] = []
@@ -48,6 +52,8 @@ class FlowState:
         """The same of throttles without lines, to be forgotten when their window is over."""
         self.fading: list[tuple[int, str, str]] = []
         """The same for rate limits, which know only the clock of arriving executions."""
+        self.gatherings = Gatherings()
+        self.singles = Singles()
 
     # Functions and their limits.
 
@@ -145,7 +151,7 @@ class FlowState:
         for gate in item.line.gates:
             # A window counts executions, not their retries.
             if gate.rule.period and first:
-                gate.passed(now)
+                gate.passed(now, self.decided_at)
         lines.held[item.id] = None
         self.held[item.id] = None
         lines.take_turn(item.line)
@@ -210,6 +216,10 @@ class FlowState:
     def leave(self, item: Item, now: int) -> None:
         """The execution waits and holds no longer, whatever comes next."""
         waited = item.status is Status.WAITING
+        if item.gathering:
+            self.gatherings.leave(item)
+        elif self.singles.joining and item.status is Status.JOINING:
+            self.singles.leave(item)
         item.status = Status.AWAY
         self.dropping.pop(item.id, None)
         item.line.gates[0].waiting.pop(item.id, None)
@@ -218,6 +228,14 @@ class FlowState:
             lines = self.functions[item.line.function]
             lines.wake_others(item.line, ANY_TIME)
             self.list_function(lines)
+
+    def put_down(self, items: Sequence[Item]) -> None:
+        """They are to be discarded: in order of arrival, however they came here."""
+        last = next(reversed(self.dropping.values()), None)
+        for item in items:
+            self.dropping[item.id] = item
+        if last is not None and items and items[0].arrival < last.arrival:
+            self.dropping = {each.id: each for each in sorted(self.dropping.values(), key=lambda each: each.arrival)}
 
     def forget(self, item: Item, now: int) -> None:
         """The execution is final."""

@@ -1,34 +1,13 @@
 """Why a gated execution does not run: the rule, who holds the slots, its place, what would start it."""
 
-import msgspec
-
 from penstock.domain.flow.arrival import limit_text
 from penstock.domain.flow.functions import blocking
 from penstock.domain.flow.gates import ANY_TIME, Gate
 from penstock.domain.flow.limits import CONCURRENCY
 from penstock.domain.flow.lines import Item, Status
+from penstock.domain.flow.reason import HOLDERS_MAX, Why
 from penstock.domain.flow.state import FlowState
-
-HOLDERS_MAX = 50
-
-
-class Why(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The answer. `rule` is a word for programs, the sentences are for people."""
-
-    rule: str
-    detail: str
-    starts_when: str
-    target: str | None = None
-    """The limit, as `PUT /v1/limits/...` names it."""
-    key: str | None = None
-    limit: int | None = None
-    holders: list[str] = []
-    """Executions with the slots, oldest first; at most 50."""
-    holder_count: int = 0
-    position: int | None = None
-    """1: the next of its line."""
-    at: int | None = None
-    """When it may start, where the time alone decides (µs)."""
+from penstock.domain.flow.why_together import why_gathering, why_joining
 
 
 def why(state: FlowState, execution_id: str, now: int) -> Why | None:
@@ -38,6 +17,10 @@ def why(state: FlowState, execution_id: str, now: int) -> Why | None:
         return None
     if item.status is Status.DROPPED:
         return Why(rule="dropped", detail=item.reason, starts_when="Never: it is being discarded.")
+    if item.status is Status.GATHERING:
+        return why_gathering(state, item, now)
+    if item.status is Status.JOINING:
+        return why_joining(state, item)
     answer = _rule(state, item, now)
     answer.position = item.line.ahead_of(item) + 1
     return answer

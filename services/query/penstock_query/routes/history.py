@@ -23,7 +23,9 @@ def history_routes(view: View) -> list[ControllerRouterHandler]:
 
     @get(f"{PATH}/arguments", operation_id="getArguments", summary="Read the arguments")
     async def get_arguments(execution_id: FromPath[str], request: AnyRequest, after: After = None) -> Response[Any]:
-        """`{"args":[],"kwargs":{}}`, with `event` if an event started it."""
+        """`{"args":[],"kwargs":{}}`, with `event` if an event started it. A batch has `members`: the executions whose
+        arguments it runs with.
+        """
         await settled(view, asked(request))
         recorded = await view.recorded(execution_id)
         value = arguments_of(recorded)

@@ -9,7 +9,7 @@ from litestar.types import ControllerRouterHandler
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.state import Execution, State
-from penstock.domain.flow.why import HOLDERS_MAX, Why
+from penstock.domain.flow.reason import HOLDERS_MAX, Why
 from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.questions import Questions
 from penstock.ports import Unavailable
@@ -96,6 +96,8 @@ class Reasons:
     async def _reason(self, state: Execution) -> Why:
         if state.is_final:
             return Why(rule="final", detail=f"It has ended: {state.state}.", starts_when="Never; rerun it if you like.")
+        if state.leader:
+            return await self._following(state)
         match state.state:
             case State.RUNNING | State.CANCELLING if state.owner:
                 detail = f"Attempt {state.attempt} is {state.state} on runner {state.owner}."
@@ -117,6 +119,23 @@ class Reasons:
                 return await self._admission(state)
             case _:
                 return await self._runner(state)
+
+    async def _following(self, state: Execution) -> Why:
+        """It does not run itself: what does its leader do?"""
+        leader, _ = await self._view.execution(state.leader)
+        what = {
+            "debounce": "It was merged into execution {} of the same key, which came later",
+            "singleton": "It follows execution {} of the same key, which had not ended when it came",
+            "batch": "It runs as a part of the batch {}",
+        }.get(state.join_reason, "It follows execution {}")
+        return Why(
+            rule="following",
+            detail=f"{what.format(leader.id)}; that one is {leader.state}.",
+            starts_when="Never by itself: it ends when that one ends, likewise.",
+            holders=[leader.id],
+            holder_count=1,
+            position=None if state.index is None else state.index + 1,
+        )
 
     async def _admission(self, state: Execution) -> Why:
         try:

@@ -68,7 +68,7 @@ class AsyncAttempt:
             function, args, kwargs = prepare(mode.app, run, self, self._driver.history)
             enter_span(run)
             value = await _Marked(self._driver.body(function, args, kwargs), mode.marker, run.number)
-            message = Compensated(run.number) if run.compensating else returned(run, value, mode.scratch)
+            message = Compensated(run.number) if run.compensating else returned(mode.app, run, value, mode.scratch)
         except BaseException as error:
             message = raised(run.number, error, limited=mode.limited)
         if self._writer is not None:

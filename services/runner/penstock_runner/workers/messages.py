@@ -21,6 +21,14 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", ta
     """The part that all share: the class name is the tag."""
 
 
+class Given(msgspec.Struct, frozen=True, array_like=True):
+    """What one execution was given, as JSON."""
+
+    args: bytes
+    kwargs: bytes
+    event: bytes | None = None
+
+
 # From the runner.
 class Setup(Message, frozen=True, tag="setup"):
     """The first message: which app to load, and how this process runs functions."""
@@ -36,7 +44,7 @@ class Run(Message, frozen=True, tag="run"):
     """One attempt, or the continuation of one. `outcomes` holds what is known of its operations by key.
 
     `started_at` is when the execution first started (microseconds). With `compensating` the function is replayed only
-    to learn how its steps are undone; the attempt ends with `Compensated`.
+    to learn how its steps are undone; the attempt ends with `Compensated`. `members` is what a batch runs with.
     """
 
     number: int
@@ -53,6 +61,7 @@ class Run(Message, frozen=True, tag="run"):
     outcomes: dict[str, Outcome] = {}
     started_at: int = 0
     compensating: bool = False
+    members: list[Given] = []
 
 
 class Outcomes(Message, frozen=True, tag="outcomes"):

@@ -81,7 +81,7 @@ class SyncMode:
                 with attempt.interruptible():
                     value = function(*args, **kwargs)
                 attempt.history.check_end()
-                message = returned(run, value, self.scratch)
+                message = returned(app, run, value, self.scratch)
         except BaseException as error:
             message = raised(run.number, error, limited=self.limited)
         finally:
