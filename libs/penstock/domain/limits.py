@@ -35,6 +35,8 @@ flow_key_chars_max = 256
 """What a key expression may come to."""
 window_items_max = 10_000
 """Largest number of a throttle or rate limit: that many times are remembered per key."""
+heartbeat_seconds_min = 1
+"""Shortest gap between heartbeats that a function may promise."""
 timeout_seconds_max = 7 * 24 * 3600
 delay_seconds_max = 20 * 365 * 24 * 3600
 memory_bytes_min = 16 * 1024 * 1024
@@ -43,7 +45,9 @@ log_lines_per_attempt_max = 10_000
 error_message_chars_max = 4096
 error_stack_chars_max = 16_384
 losses_max = 3
-"""How often the process that runs an execution may be lost before the execution fails (poison guard)."""
+"""How often the process that runs an execution may be lost before it fails (poison guard), unless its function says."""
+losses_option_max = 100
+"""What a function may say."""
 steps_per_execution_max = 100_000
 step_name_chars_max = 128
 """Also the names of waits, calls and channels."""

@@ -31,12 +31,17 @@ from penstock_runner.lengths import Lengths
 from penstock_runner.lines import LineShipper
 from penstock_runner.requests import Requests
 from penstock_runner.work import FunctionWork, mark_progress
-from penstock_runner.workers.environment import worker_environment
+from penstock_runner.workers.environment import hidden_paths, worker_environment
 from penstock_runner.workers.messages import Hello
 from penstock_runner.workers.pool import Pool
 
 NAME = "runner"
 logger = structlog.get_logger("penstock")
+
+UNPROTECTED_HINT = (
+    "This system does not let user code be kept from the services' own files or processes. Allow user namespaces, use "
+    "Linux 5.19 or newer, or set PENSTOCK_ISOLATE=false if you trust the functions."
+)
 
 
 class Runner:
@@ -51,8 +56,9 @@ class Runner:
         self._leases = LeaseTable(connection, names)
         timers, payloads = JetStreamTimers(connection, names), Payloads(connection, names)
         self._pool = Pool(
-            settings.app, settings.async_processes, settings.sync_processes, worker_environment(settings.worker_env)
-        )
+            settings.app, settings.async_processes, settings.sync_processes, worker_environment(settings.worker_env),
+            hidden_paths(settings) if settings.isolate else None,
+        )  # fmt: skip
         self._shipper = LineShipper(Publisher(connection), names)
         self._gate = Gate(names, runtime.log, runtime.registry)
         log, clock, dice = runtime.log, runtime.clock, runtime.dice
@@ -78,6 +84,8 @@ class Runner:
         spawn = self._runtime.spawn
         hello = await self._pool.open()
         specs = hello.specs
+        if hello.unprotected:
+            logger.warning("user_code_not_walled_off", within_reach=hello.unprotected, hint=UNPROTECTED_HINT)
         await self._leases.renew(self.id)
         await self._hints.open(self.id)
         await self._gate.open()

@@ -17,7 +17,7 @@ from penstock.domain.execution.facts import AnyFact, Enqueued, OptionalRaw, Retr
 from penstock.domain.execution.inherit import read_inherited, with_inherited
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.function.options import FunctionSpec
-from penstock.domain.limits import payload_inline_bytes_max
+from penstock.domain.limits import losses_max, payload_inline_bytes_max
 from penstock.functions.actions import Outcome
 from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
@@ -35,6 +35,7 @@ from penstock_runner.requests import Requests
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
 from penstock_runner.workers.pool import Pool
+from penstock_runner.workers.time_limits import TimeLimits
 
 logger = structlog.get_logger("penstock")
 
@@ -227,7 +228,8 @@ class Executor:
                 return False
             activity.first, state, activity.snapshot = loaded
         activity.activation = fact.n
-        start = Start(activation=fact.n, runner=self.runner, version=activity.spec.version)
+        losses = activity.spec.losses if activity.spec.losses != losses_max else None
+        start = Start(activation=fact.n, runner=self.runner, version=activity.spec.version, losses=losses)
         try:
             handled = await handle(
                 self._log, item.execution_id, start, self._clock, self._dice, function=item.function, state=state
@@ -288,6 +290,10 @@ class Executor:
         )
         activity.assignment = assignment
         timeout = state.timeout / 1_000_000 if state.timeout is not None else spec.timeout
+        total = None
+        if state.deadline_at is not None and state.compensating is None:
+            total = (state.deadline_at - self._clock()) / 1_000_000
+        assignment.limits = TimeLimits(timeout, total, spec.heartbeat)
         try:
             await self._confirm(activity)
             return await self._pool.run(spec, assignment, timeout)

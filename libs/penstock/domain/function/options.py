@@ -14,7 +14,10 @@ from penstock.domain.limits import (
     concurrency_max,
     delay_seconds_max,
     expression_chars_max,
+    heartbeat_seconds_min,
     idempotency_key_chars_max,
+    losses_max,
+    losses_option_max,
     memory_bytes_min,
     metadata_key_chars_max,
     metadata_keys_max,
@@ -35,7 +38,10 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     name: str
     policy: RetryPolicy = RetryPolicy()
     timeout: float | None = None
+    total_timeout: float | None = None
+    heartbeat: float | None = None
     memory: int | None = None
+    losses: int = losses_max
     concurrency: int | None = None
     on: list[str] = []
     when: str | None = None
@@ -66,6 +72,9 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
     bounds = [
         ("retries", spec.policy.retries, 0, retries_max),
         ("timeout", spec.timeout, 0.001, timeout_seconds_max),
+        ("total_timeout", spec.total_timeout, 0.001, delay_seconds_max),
+        ("heartbeat", spec.heartbeat, heartbeat_seconds_min, timeout_seconds_max),
+        ("losses", spec.losses, 1, losses_option_max),
         ("memory", spec.memory, memory_bytes_min, 2**50),
         ("concurrency", spec.concurrency, 1, concurrency_max),
         ("backoff.initial", spec.policy.initial, 0.0, delay_seconds_max),
@@ -86,7 +95,7 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Options of one call. `delay`, `discard_after` and `timeout` are durations, `at` an RFC 3339 instant."""
+    """Options of one call: `at` is an RFC 3339 instant; `delay`, `discard_after` and both time-outs are durations."""
 
     delay: str | float | None = None
     at: str | None = None
@@ -96,6 +105,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     priority: int = 0
     retries: int | None = None
     timeout: str | float | None = None
+    total_timeout: str | float | None = None
 
 
 class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +113,7 @@ class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     run_at: int | None
     discard_at: int | None
+    deadline_at: int | None
     metadata: dict[str, str]
     idempotency_key: str | None
     priority: int
@@ -134,6 +145,12 @@ def resolve(options: CallOptions, now: int) -> ResolvedOptions:
         timeout = _duration(options.timeout, "timeout")
         if not 1_000 <= timeout <= timeout_seconds_max * 1_000_000:
             raise _refused("timeout", f"timeout must be 0.001 to {timeout_seconds_max} seconds.")
+    deadline_at = None
+    if options.total_timeout is not None:
+        total = _duration(options.total_timeout, "total_timeout")
+        if not 1_000 <= total <= delay_seconds_max * 1_000_000:
+            raise _refused("total_timeout", f"total_timeout must be 0.001 to {delay_seconds_max} seconds.")
+        deadline_at = (run_at or now) + total
     if options.retries is not None and not 0 <= options.retries <= retries_max:
         raise _refused("retries", f"retries must be 0 to {retries_max}.")
     if not -1_000_000 <= options.priority <= 1_000_000:
@@ -144,6 +161,7 @@ def resolve(options: CallOptions, now: int) -> ResolvedOptions:
     return ResolvedOptions(
         run_at=run_at,
         discard_at=discard_at,
+        deadline_at=deadline_at,
         metadata=check_metadata(options.metadata),
         idempotency_key=key,
         priority=options.priority,
