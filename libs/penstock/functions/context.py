@@ -1,33 +1,28 @@
 """What a running attempt knows and may do: its identity, its logger, its steps, waits and children."""
 
 import logging
-import time as clock
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from penstock.domain.durations import seconds
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import CallOptions
 from penstock.domain.ids import content_hash, is_event_name
-from penstock.domain.limits import timeout_seconds_max
 from penstock.functions import operations as o
 from penstock.functions import waits as w
 from penstock.functions.actions import CallItem, ReportProgress, WaitFor
 from penstock.functions.backoff import Backoff, step_policy
 from penstock.functions.history import History, Place, checked_name
+from penstock.functions.surroundings import Surroundings, SurroundingsPort
 from penstock.functions.values import to_json
 
 Duration = str | float | timedelta
 
-BEAT_SECONDS_MIN = 0.2
-"""A heartbeat that follows another sooner is not sent."""
 
-
-class AttemptPort(Protocol):
+class AttemptPort(SurroundingsPort, Protocol):
     """What the worker process offers to the attempt it runs.
 
     For an `async def` function each of these answers with an awaitable, for a plain `def` with the value itself.
@@ -46,24 +41,14 @@ class AttemptPort(Protocol):
     def by_main(self) -> bool:
         """Whether the function's own task (or thread) is calling, and not one that it started."""
 
-    def scratch(self) -> Path:
-        """The directory of this attempt, made if it is not there yet; for both kinds of function a plain value."""
 
-    def heartbeat(self) -> None:
-        """Tell that the attempt is alive, from any thread; nothing to await in either kind of function."""
-
-    def extend(self, seconds: float) -> None:
-        """Let the attempt take so long from now on; nothing to await either."""
-
-
-class Context:
+class Context(Surroundings):
     """Declared as a parameter, it is filled in by the worker process. Fields do not change during an attempt.
 
     In an `async def` function await what the methods answer with; in a plain `def` it is the value itself.
     """
 
     __slots__ = (
-        "_beat_at",
         "_logger",
         "_port",
         "attempt",
@@ -89,8 +74,8 @@ class Context:
         root_id: str | None = None,
         trace_id: str = "",
     ) -> None:
+        super().__init__(port)
         self._port = port
-        self._beat_at = 0.0
         self._logger: logging.Logger | None = None
         self.history = history
         self.execution_id = execution_id
@@ -107,28 +92,6 @@ class Context:
         if self._logger is None:
             self._logger = logging.getLogger(f"penstock.function.{self.function}")
         return self._logger
-
-    def heartbeat(self) -> None:
-        """Say that the work goes on: a function with the option `heartbeat` has to, so often. Never awaited."""
-        now = clock.monotonic()
-        if now - self._beat_at >= BEAT_SECONDS_MIN:
-            self._beat_at = now
-            self._port.heartbeat()
-
-    def extend_timeout(self, duration: Duration) -> None:
-        """Let this attempt take `duration` from now on instead of its `timeout`. Never awaited.
-
-        `total_timeout` stays as it is, and where there is no `timeout` nothing changes. Raises Rejected.
-        """
-        length = seconds(duration, "extend_timeout")
-        if not 0 < length <= timeout_seconds_max:
-            raise Rejected("invalid_duration", f"extend_timeout takes more than 0 and at most {timeout_seconds_max} s.")
-        self._port.extend(length)
-
-    @property
-    def scratch(self) -> Path:
-        """A directory for this attempt alone; it is removed when the attempt has ended, whatever its end is."""
-        return self._port.scratch()
 
     # Steps.
     def step(

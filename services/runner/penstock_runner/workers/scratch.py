@@ -28,13 +28,15 @@ class ScratchRoot:
 
     def __init__(self) -> None:
         self.path = tempfile.mkdtemp(prefix=PREFIX)
-        self._lock = os.open(os.path.join(self.path, LOCK), os.O_CREAT | os.O_RDWR, 0o600)
+        self._lock: int | None = os.open(os.path.join(self.path, LOCK), os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
         remove_tree(self.path)
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def clear_leftovers(self) -> None:
         """Remove the roots of runners that are dead, and end what user code still runs there. It may take a while."""
