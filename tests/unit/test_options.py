@@ -146,7 +146,7 @@ def test_metadata_at_its_limits_is_taken() -> None:
         {"memory": limits.memory_bytes_min - 1}, {"concurrency": 0}, {"concurrency": limits.concurrency_max + 1},
         {"total_timeout": 0.0}, {"total_timeout": limits.delay_seconds_max + 1},
         {"heartbeat": limits.heartbeat_seconds_min - 0.1}, {"heartbeat": limits.timeout_seconds_max + 1},
-        {"losses": 0}, {"losses": limits.losses_option_max + 1},
+        {"on_version_change": "explode"}, {"losses": 0}, {"losses": limits.losses_option_max + 1},
         {"when": "x" * (limits.expression_chars_max + 1)},
     ],
 )  # fmt: skip

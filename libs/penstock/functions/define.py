@@ -233,6 +233,7 @@ class App:
             positional=parameters.positional,
             flow=flow_options(options),
             pause_on_failure=bool(options.get("pause_on_failure")),
+            on_version_change=options.get("on_version_change", "continue"),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
         )
 

@@ -16,12 +16,12 @@ from penstock.functions.flow import FLOW_OPTIONS, FLOW_TYPES
 
 FUNCTION_OPTIONS = (
     *("name", "retries", "backoff", "timeout", "total_timeout", "heartbeat", "concurrency", "memory"),
-    *("losses", "on", "when", "pause_on_failure"),
+    *("losses", "on", "when", "pause_on_failure", "on_version_change"),
     *FLOW_OPTIONS,
 )
 APP_OPTIONS = (
     *("retries", "backoff", "timeout", "total_timeout", "heartbeat", "concurrency", "memory", "losses"),
-    "pause_on_failure",
+    *("pause_on_failure", "on_version_change"),
 )
 CALL_OPTIONS = CallOptions.__struct_fields__
 
@@ -59,6 +59,7 @@ def check_types(options: Mapping[str, Any], where: str) -> None:
         "on": (str, list, tuple),
         "when": (str,),
         "pause_on_failure": (bool,),
+        "on_version_change": (str,),
         **FLOW_TYPES,
     }
     for name, types in expected.items():

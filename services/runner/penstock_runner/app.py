@@ -29,6 +29,7 @@ from penstock_runner.execute import Executor
 from penstock_runner.heartbeat import Heartbeat
 from penstock_runner.lengths import Lengths
 from penstock_runner.lines import LineShipper
+from penstock_runner.pinning import LiveVersions
 from penstock_runner.requests import Requests
 from penstock_runner.work import FunctionWork, mark_progress
 from penstock_runner.workers.environment import hidden_paths, worker_environment
@@ -72,7 +73,7 @@ class Runner:
         requests = Requests(log, timers, payloads, children, durable, clock, dice)
         self._executor = Executor(
             self.id, log, timers, self._leases, payloads, self._pool, self._shipper, requests, durable, lengths,
-            clock, dice,
+            clock, dice, LiveVersions(self._leases),
         )  # fmt: skip
         self._hints = HintInbox(connection, names, self._executor.look_again)
         self._works: list[FunctionWork] = []
@@ -86,6 +87,7 @@ class Runner:
         specs = hello.specs
         if hello.unprotected:
             logger.warning("user_code_not_walled_off", within_reach=hello.unprotected, hint=UNPROTECTED_HINT)
+        self._leases.carry({spec.name: spec.version for spec in specs})
         await self._leases.renew(self.id)
         await self._hints.open(self.id)
         await self._gate.open()
@@ -107,6 +109,7 @@ class Runner:
         """Take no more, finish or hand back, and leave nothing behind."""
         # Set first: what is taken from now on goes straight back.
         self._executor.is_draining = True
+        self._leases.carry({})
         await asyncio.gather(*(work.stop() for work in self._works), return_exceptions=True)
         await self._executor.drain(self._runtime.settings.grace)
         await self._pool.close()

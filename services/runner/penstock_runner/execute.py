@@ -31,6 +31,7 @@ from penstock_runner.lengths import Lengths
 from penstock_runner.lines import Capture, LineShipper
 from penstock_runner.outcome import CLOSED, SUSPENDED, command_of
 from penstock_runner.outcomes import outcomes_of
+from penstock_runner.pinning import ELSEWHERE_SECONDS, LiveVersions, is_pinned_elsewhere, refusal
 from penstock_runner.requests import Requests
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
@@ -73,6 +74,7 @@ class Executor:
         lengths: Lengths,
         clock: Clock,
         dice: Dice,
+        versions: LiveVersions,
     ) -> None:
         self.runner = runner
         self.active: dict[str, Activity] = {}
@@ -80,6 +82,7 @@ class Executor:
         self._log = log
         self._timers = timers
         self._leases = leases
+        self._versions = versions
         self._payloads = payloads
         self._pool = pool
         self._shipper = shipper
@@ -228,6 +231,8 @@ class Executor:
                 return False
             activity.first, state, activity.snapshot = loaded
         activity.activation = fact.n
+        if is_pinned_elsewhere(state, activity.spec) and not await self._is_ours_now(activity, state):
+            return False
         losses = activity.spec.losses if activity.spec.losses != losses_max else None
         start = Start(activation=fact.n, runner=self.runner, version=activity.spec.version, losses=losses)
         try:
@@ -243,6 +248,20 @@ class Executor:
             await item.ack()
             return False
         return True
+
+    async def _is_ours_now(self, activity: Activity, state: Execution) -> bool:
+        """Whether this version may go on with what another began; if not, the item is settled."""
+        item, spec = activity.item, activity.spec
+        if await self._versions.has(state.function, state.version):
+            await item.give_back(ELSEWHERE_SECONDS)
+            return False
+        command = refusal(state, activity.activation, spec)
+        if command is None:
+            return True
+        with suppress(Rejected):
+            await handle(self._log, state.id, command, self._clock, self._dice, function=state.function, state=state)
+        await item.ack()
+        return False
 
     async def _refused(self, activity: Activity, refusal: Rejected) -> None:
         item = activity.item

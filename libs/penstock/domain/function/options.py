@@ -1,6 +1,7 @@
 """Functions as runners declare them: what the registry holds and what callers may override."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 import msgspec
 
@@ -25,6 +26,9 @@ from penstock.domain.limits import (
     retries_max,
     timeout_seconds_max,
 )
+
+VersionChange = Literal["continue", "fail", "pause"]
+"""What becomes of an execution that began with a version that no runner has any more."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,6 +56,7 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     description: str = ""
     flow: FlowOptions = NO_FLOW
     pause_on_failure: bool = False
+    on_version_change: VersionChange = "continue"
     """Instead of failing it waits until somebody has mended what made it fail."""
 
     @property
@@ -90,6 +95,9 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
             raise Rejected("invalid_name", f"{pattern[:80]!r} is no event name or pattern ('order.*').")
     if spec.when is not None and len(spec.when) > expression_chars_max:
         raise Rejected("invalid_option", f"when of {spec.name} is longer than {expression_chars_max} characters.")
+    if spec.on_version_change not in get_args(VersionChange):
+        known = ", ".join(get_args(VersionChange))
+        raise Rejected("invalid_option", f"on_version_change of {spec.name} is one of {known}.")
     validate_flow(spec.name, spec.concurrency, spec.flow)
     return spec
 
