@@ -90,7 +90,7 @@ def test_a_data_directory_around_the_program_hides_only_its_secrets(tmp_path: Pa
     assert hidden_paths(Settings(data_dir=str(tmp_path))) == [str(tmp_path)]
     around = str(Path.cwd())
     names = {Path(path).name for path in hidden_paths(Settings(data_dir=around))}
-    assert names == {"api-key", "nats.json", "nats.conf"}
+    assert names == {"api-key", "signing-key", "nats.json", "nats.conf"}
 
 
 def test_a_credentials_file_is_hidden(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from penstock.jetstream.access import PASSWORDS_FILE
 from penstock.jetstream.server import CONFIG_FILE
-from penstock.service.keys import KEY_FILE
+from penstock.service.keys import KEY_FILE, SIGNING_KEY_FILE
 from penstock.service.settings import PREFIX, Settings
 
 PASSED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH")
@@ -26,7 +26,9 @@ def hidden_paths(settings: Settings) -> list[str]:
     data = settings.data_path
     needed = [os.getcwd(), sys.prefix, sys.base_prefix, tempfile.gettempdir(), *sys.path]
     is_needed = any(Path(path).resolve().is_relative_to(data) for path in needed if path)
-    hidden = [data / name for name in (KEY_FILE, PASSWORDS_FILE, CONFIG_FILE)] if is_needed else [data]
+    hidden = (
+        [data / name for name in (KEY_FILE, SIGNING_KEY_FILE, PASSWORDS_FILE, CONFIG_FILE)] if is_needed else [data]
+    )
     if settings.nats_credentials:
         hidden.append(Path(settings.nats_credentials).resolve())
     return [str(path) for path in hidden]
