@@ -6,7 +6,7 @@ from penstock.domain.execution import commands as c
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.create import same_time
 from penstock.testing.given import given
-from unit.histories import BOOM, enqueued, fail, retry_scheduled, start, started
+from unit.histories import BOOM, enqueued, fail, lost, retry_scheduled, start, started
 
 WAKE = c.WakeUp()
 LATE = f.ErrorInfo(code="timed_out", message="The execution did not end within its total_timeout.")
@@ -33,6 +33,23 @@ def test_what_waits_for_a_retry_fails() -> None:
     """As timed out: its last error has been told already."""
     history = (CREATED, started(), retry_scheduled(retry_at=5000))
     given(*history).when(WAKE, now=100).then(failed(4, attempt=1))
+
+
+def test_what_waits_for_something_fails() -> None:
+    """However long the wait was meant to be."""
+    wait = f.Wait(key="sleep", wait="sleep", until=5000)
+    history = (CREATED, started(), f.WaitOpened(n=3, at=10, waits=[wait], suspends=True, wakes_at=5000))
+    given(*history).when(WAKE, now=99).nothing()
+    given(*history).when(WAKE, now=100).then(failed(4, attempt=1))
+
+
+def test_steps_that_can_be_undone_are_undone_first() -> None:
+    """As before any other failure; the time for that is not bounded."""
+    done = f.StepCompleted(n=3, at=5, attempt=1, step="book", started_at=4, undo=True)
+    history = (CREATED, started(), done, lost(n=4), f.Due(n=5, at=6))
+    undoing = f.Compensating(n=6, at=100, outcome="failed", error=LATE)
+    given(*history).when(WAKE, now=100).then(undoing, f.Due(n=7, at=100))
+    given(*history, undoing, f.Due(n=7, at=100)).when(WAKE, now=200).nothing()
 
 
 def test_what_runs_is_left_to_its_runner() -> None:
