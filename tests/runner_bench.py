@@ -1,7 +1,9 @@
 """What tests do with a runner: enqueue as the doors do, wait for a state, read facts and lines."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +25,14 @@ from penstock.wire.names import Names
 
 DEADLINE_SECONDS = 20.0
 
+HERE = Path(__file__).parent / "services" / "runner"
+
 StartRunner = Callable[..., Awaitable[Runtime]]
+
+
+def runner_environment() -> dict[str, str]:
+    """For a runner in a process of its own: it finds the apps of these tests, and the same sources as we."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
 
 
 class Bench:

@@ -1,5 +1,6 @@
 """Every rule of the core, one claim each."""
 
+import pytest
 from msgspec import Raw
 
 from penstock.domain.execution import commands as c
@@ -238,6 +239,17 @@ def test_the_third_loss_fails_the_execution() -> None:
     assert outcome.state is not None
     assert outcome.state.error is not None
     assert outcome.state.error.code == "runner_lost"
+
+
+@pytest.mark.parametrize(("losses", "then"), [(1, ["attempt_lost", "failed"]), (2, ["attempt_lost", "due"])])
+def test_a_function_may_say_how_many_losses_end_it(losses: int, then: list[str]) -> None:
+    """Its number travels in `started`: who finds that the runner is gone does not know the function."""
+    begin = c.Start(activation=1, runner="r1", losses=losses)
+    first = given(enqueued()).when(begin, now=1).answer
+    assert isinstance(first, list)
+    answer = given(enqueued(), *first).when(c.LoseAttempt(activation=1), now=5).answer
+    assert isinstance(answer, list)
+    assert [f.kind_of(fact) for fact in answer] == then
 
 
 def test_attempts_handed_back_are_no_losses() -> None:

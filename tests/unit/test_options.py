@@ -61,6 +61,12 @@ def test_discard_after_counts_from_the_time_it_may_start() -> None:
     assert resolve(CallOptions(discard_after="1h"), NOW).discard_at == NOW + 3600 * SECOND
 
 
+def test_the_time_of_the_whole_execution_counts_from_its_earliest_start() -> None:
+    """A delay is no part of it."""
+    assert resolve(CallOptions(total_timeout="1h"), NOW).deadline_at == NOW + 3600 * SECOND
+    assert resolve(CallOptions(total_timeout="1h", delay="10m"), NOW).deadline_at == NOW + 4200 * SECOND
+
+
 @pytest.mark.parametrize(
     "at", ["soon", "", "2027-01-31", "2027-01-31T08:00:00", "9999-12-31T23:59:59-23:59", "2027-02-30T00:00:00Z"]
 )
@@ -74,7 +80,7 @@ def test_a_bad_instant_is_refused(at: str) -> None:
     [
         {"delay": "1s", "at": "2027-01-31T08:00:00Z"}, {"delay": limits.delay_seconds_max + 1}, {"delay": 1e300},
         {"discard_after": 0}, {"discard_after": limits.delay_seconds_max + 1}, {"discard_after": 1e300},
-        {"timeout": 0}, {"timeout": limits.timeout_seconds_max + 1}, {"retries": -1}, {"retries": limits.retries_max + 1},  # noqa: E501
+        {"timeout": 0}, {"timeout": limits.timeout_seconds_max + 1}, {"total_timeout": 0}, {"total_timeout": limits.delay_seconds_max + 1}, {"retries": -1}, {"retries": limits.retries_max + 1},  # noqa: E501
         {"priority": 1_000_001}, {"priority": -1_000_001}, {"idempotency_key": ""},
         {"idempotency_key": "k" * (limits.idempotency_key_chars_max + 1)},
     ],
@@ -88,7 +94,8 @@ def test_an_option_beyond_its_limit_is_refused(options: dict[str, Any]) -> None:
     "options",
     [
         {"delay": limits.delay_seconds_max}, {"timeout": limits.timeout_seconds_max}, {"timeout": 0.001},
-        {"retries": limits.retries_max}, {"discard_after": limits.delay_seconds_max},
+        {"total_timeout": limits.delay_seconds_max}, {"retries": limits.retries_max},
+        {"discard_after": limits.delay_seconds_max},
         {"idempotency_key": "k" * limits.idempotency_key_chars_max}, {"priority": -1_000_000},
     ],
 )  # fmt: skip
@@ -137,6 +144,9 @@ def test_metadata_at_its_limits_is_taken() -> None:
         {"policy": RetryPolicy(factor=0.5)}, {"policy": RetryPolicy(initial=-1.0)}, {"policy": RetryPolicy(cap=float("nan"))},  # noqa: E501
         {"policy": RetryPolicy(cap=float("inf"))}, {"timeout": 0.0}, {"timeout": float("nan")},
         {"memory": limits.memory_bytes_min - 1}, {"concurrency": 0}, {"concurrency": limits.concurrency_max + 1},
+        {"total_timeout": 0.0}, {"total_timeout": limits.delay_seconds_max + 1},
+        {"heartbeat": limits.heartbeat_seconds_min - 0.1}, {"heartbeat": limits.timeout_seconds_max + 1},
+        {"on_version_change": "explode"}, {"losses": 0}, {"losses": limits.losses_option_max + 1},
         {"when": "x" * (limits.expression_chars_max + 1)},
     ],
 )  # fmt: skip

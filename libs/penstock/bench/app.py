@@ -24,6 +24,12 @@ async def clock(sent_ns: int) -> int:
     return time.time_ns() - sent_ns
 
 
+@app.function
+def plain_clock(sent_ns: int) -> int:
+    """The same in a process of its own."""
+    return time.time_ns() - sent_ns
+
+
 async def _same(number: int) -> int:
     return number
 

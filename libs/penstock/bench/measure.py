@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from penstock.bench.processes import costs, spent
 from penstock.bench.stand import Stand, raw_server
 from penstock.jetstream.access import OPERATOR, passwords
 from penstock.jetstream.connect import Connection
-from penstock.wire.names import Names
+from penstock.jetstream.reader import DirectReader
+from penstock.wire.names import TIME_STAMP, Names
 
 BATCH = 1000
 BATCHES_AHEAD = 4
@@ -105,6 +107,36 @@ async def latency(stand: Stand, rate: float, seconds: float) -> Latency:
             tasks.append(asyncio.create_task(one()))
         found = sorted(await asyncio.gather(*tasks))
     return Latency(statistics.median(found), found[min(len(found) - 1, int(len(found) * 0.99))])
+
+
+async def warm_start(stand: Stand, function: str, count: int) -> Latency:
+    """From the moment at which the log has the runner's `started` to the first line of user code; one at a time.
+
+    The sync to disk and the way of the acknowledgement are part of it, and so is the handing over to a warm process.
+    """
+    found = []
+    async with operator(stand) as connection, httpx2.AsyncClient(timeout=60, headers=stand.headers) as client:
+        reader = DirectReader(connection)
+        for _ in range(count):
+            url = f"{stand.url}/v1/functions/{function}/executions"
+            answer = await client.post(url, content=msgspec.json.encode({"args": [0]}))
+            execution = f"{stand.url}{answer.headers['location']}"
+            while (value := await client.get(f"{execution}/result", headers={"Prefer": "wait=10"})).status_code == 202:
+                await asyncio.sleep(POLL_SECONDS)
+            facts = (await client.get(f"{execution}/facts")).json()["data"]
+            started = next(fact["sequence"] for fact in facts if fact["kind"] == "started")
+            stored = await reader.at(Names().executions, int(started.removeprefix("x:")))
+            assert stored is not None
+            found.append((int(value.json()) - _nanoseconds(stored.headers[TIME_STAMP])) / 1e6)
+    found.sort()
+    return Latency(statistics.median(found), found[min(len(found) - 1, int(len(found) * 0.99))])
+
+
+def _nanoseconds(instant: str) -> int:
+    """Since the epoch; the server writes up to nine digits."""
+    whole, _, fraction = instant.removesuffix("Z").partition(".")
+    seconds = round(datetime.fromisoformat(f"{whole}+00:00").timestamp())
+    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0"))
 
 
 def raw_bound(program: Path, items: int, writes: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ Say = Callable[[str], None]
 
 PLAIN_WRITES = 3
 STEPS_WRITES = 6
+WARM_UP = 10
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -24,6 +25,7 @@ class Plan(msgspec.Struct, frozen=True):
     latency_rate: float = 50.0
     latency_seconds: float = 20.0
     ingest_seconds: int = 10
+    starts: int = 200
     history: int = 0
     raw: Path | None = None
 
@@ -39,6 +41,10 @@ def run(plan: Plan, say: Say) -> dict[str, Any]:
         report["latency"] = msgspec.to_builtins(
             asyncio.run(measure.latency(running, plan.latency_rate, plan.latency_seconds))
         )
+        for name, function in (("warm_async", "clock"), ("warm_plain", "plain_clock")):
+            say(f"warm start of {function}")
+            asyncio.run(measure.warm_start(running, function, WARM_UP))
+            report[name] = msgspec.to_builtins(asyncio.run(measure.warm_start(running, function, plan.starts)))
     for name, batch in (("ingest_single", 1), ("ingest_batched", 1000)):
         say(f"HTTP ingest, {batch} per request")
         with stand(spans=False) as running:

@@ -35,7 +35,7 @@ def bench(
         raise Rejected("invalid_option", f"--raw: there is no file {raw}.")
     plan = Plan(items=items, runs=runs, history=history, raw=program if program.is_file() else None)
     if quick:
-        plan = Plan(items=2000, runs=1, latency_seconds=4, ingest_seconds=3, raw=plan.raw)
+        plan = Plan(items=2000, runs=1, latency_seconds=4, ingest_seconds=3, starts=50, raw=plan.raw)
     report = run(plan, lambda what: errors.print(f"measuring {what}", style="dim"))
     if as_json:
         print_json(report)
@@ -73,6 +73,9 @@ def _print(report: dict[str, Any]) -> None:
         )
     latency = report["latency"]
     rows.append(("start latency p50 / p99, ms", f"{latency['p50_ms']:.1f} / {latency['p99_ms']:.1f}", "", ""))
+    for name, what in (("warm_async", "async function"), ("warm_plain", "plain function")):
+        warm = report[name]
+        rows.append((f"warm start, {what}, p50 / p99, ms", f"{warm['p50_ms']:.2f} / {warm['p99_ms']:.2f}", "", ""))
     for name in ("ingest_single", "ingest_batched"):
         found = report[name]
         text = f"{found['accepted_per_second']:,.0f}" if found else "wrk is not installed"

@@ -16,7 +16,7 @@ def list_(*, as_json: Json = False) -> None:
         return
     rows = [_row(function) for function in answer["data"]]
     print_table(
-        ("function", "starts on", "retries", "concurrency", "timeout", "version"),
+        ("function", "starts on", "retries", "concurrency", "timeout", "version", "runners"),
         rows,
         "No function yet. Start a runner: penstock up module:app",
     )
@@ -34,7 +34,17 @@ def _row(function: dict[str, Any]) -> tuple[str, ...]:
         _or_dash(function.get("concurrency")),
         f"{timeout:g}s" if isinstance(timeout, int | float) else _or_dash(timeout),
         _or_dash(function.get("version")),
+        _runners(function.get("live")),
     )
+
+
+def _runners(live: dict[str, int] | None) -> str:
+    """How many live; with their versions where there is more than one."""
+    if live is None:
+        return "?"
+    if len(live) < 2:
+        return str(sum(live.values()))
+    return ", ".join(f"{count} with {version or 'none'}" for version, count in sorted(live.items()))
 
 
 def _or_dash(value: object) -> str:

@@ -12,6 +12,7 @@ from penstock.domain.errors import CATALOGUE, Rejected
 from penstock.jetstream.refused import StartRefused
 from penstock.ports import Unavailable
 from penstock.service.child import end_with_parent
+from penstock.service.kernel import LANDLOCK_VERSION_MIN, hide_memory, landlock_version
 from penstock.service.logs import configure_logs
 from penstock.service.settings import Settings, load_settings
 from penstock.service.supervisor import report
@@ -34,6 +35,9 @@ def serve(
         fail("invalid_option", "Name at least one service.", "Known are ingest, scheduler, runner, notifier and query.")
     settings = load_settings(http_port=port)
     configure_logs(settings, "+".join(services))
+    if settings.isolate and landlock_version() < LANDLOCK_VERSION_MIN:
+        # Without Landlock user code could read our memory, being of the same user.
+        hide_memory()
     try:
         code = _run(settings, services, http=port is not None, report_to=report_to)
     except Rejected as error:

@@ -51,6 +51,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     ),
     "discarded": ErrorKind(409, "Not started in time", "Raise `discard_after` or add runners."),
     "diverged": ErrorKind(409, "The code changed under a running execution", "Restore the step, or restart from it."),
+    "version_changed": ErrorKind(409, "No runner has its version any more", "Start one that has it, resume or rerun."),
     "step_interrupted": ErrorKind(409, "A step may have run already", "Find out whether it did; it is not run twice."),
     "rejected": ErrorKind(409, "Somebody said no", "See the reason."),
     "cancelled": ErrorKind(409, "The execution was cancelled", "Rerun it if that was a mistake."),

@@ -42,6 +42,8 @@ batch_members_max = 400
 batch_bytes_max = 32 * 1024 * 1024
 """Arguments of one batch, and its result: a batch that would have more starts with what is there. Arguments in the
 object store count as the largest ones."""
+heartbeat_seconds_min = 1
+"""Shortest gap between heartbeats that a function may promise."""
 timeout_seconds_max = 7 * 24 * 3600
 delay_seconds_max = 20 * 365 * 24 * 3600
 memory_bytes_min = 16 * 1024 * 1024
@@ -50,7 +52,9 @@ log_lines_per_attempt_max = 10_000
 error_message_chars_max = 4096
 error_stack_chars_max = 16_384
 losses_max = 3
-"""How often the process that runs an execution may be lost before the execution fails (poison guard)."""
+"""How often the process that runs an execution may be lost before it fails (poison guard), unless its function says."""
+losses_option_max = 100
+"""What a function may say."""
 steps_per_execution_max = 100_000
 step_name_chars_max = 128
 """Also the names of waits, calls and channels."""

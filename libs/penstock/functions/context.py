@@ -16,12 +16,13 @@ from penstock.functions import waits as w
 from penstock.functions.actions import CallItem, ReportProgress, WaitFor
 from penstock.functions.backoff import Backoff, step_policy
 from penstock.functions.history import History, Place, checked_name
+from penstock.functions.surroundings import Surroundings, SurroundingsPort
 from penstock.functions.values import to_json
 
 Duration = str | float | timedelta
 
 
-class AttemptPort(Protocol):
+class AttemptPort(SurroundingsPort, Protocol):
     """What the worker process offers to the attempt it runs.
 
     For an `async def` function each of these answers with an awaitable, for a plain `def` with the value itself.
@@ -41,7 +42,7 @@ class AttemptPort(Protocol):
         """Whether the function's own task (or thread) is calling, and not one that it started."""
 
 
-class Context:
+class Context(Surroundings):
     """Declared as a parameter, it is filled in by the worker process. Fields do not change during an attempt.
 
     In an `async def` function await what the methods answer with; in a plain `def` it is the value itself.
@@ -73,6 +74,7 @@ class Context:
         root_id: str | None = None,
         trace_id: str = "",
     ) -> None:
+        super().__init__(port)
         self._port = port
         self._logger: logging.Logger | None = None
         self.history = history

@@ -12,6 +12,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.flow.limits import key_expressions
 from penstock.domain.function.options import CallOptions, FunctionSpec, validate_spec
 from penstock.domain.ids import is_function_name
+from penstock.domain.limits import losses_max
 from penstock.functions.backoff import policy
 from penstock.functions.batches import BatchParameters, element_of
 from penstock.functions.calls import enqueue
@@ -60,7 +61,7 @@ class Function(Generic[P, R]):
     def options(self, **options: Any) -> "Bound":
         """The same function with options for one call.
 
-        They are delay, at, metadata, idempotency_key, discard_after, priority, retries and timeout.
+        They are delay, at, metadata, idempotency_key, discard_after, priority, retries, timeout and total_timeout.
         Raises Rejected `invalid_option`.
         """
         return Bound(self, call_options(options))
@@ -123,9 +124,7 @@ class App:
     def function(self, /, **options: Any) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 
     def function(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Declare a function, with or without options: name, retries, backoff, timeout, concurrency, memory, on, when,
-        pause_on_failure, and what controls its flow: concurrency_key, fifo, at_limit, limits, throttle, rate_limit,
-        round_robin, debounce, singleton, singleton_key, batch.
+        """Declare a function, with or without options: those of `FUNCTION_OPTIONS`, which the README explains.
 
         Raises Rejected `invalid_option` or `invalid_name` at once: a mistake is seen when the module is imported.
         """
@@ -219,12 +218,15 @@ class App:
         self, function: Callable[..., Any], name: str, options: dict[str, Any], parameters: Parameters
     ) -> FunctionSpec:
         on = options.get("on") or []
-        timeout, memory = options.get("timeout"), options.get("memory")
+        memory = options.get("memory")
         return FunctionSpec(
             name=name,
             policy=policy(options.get("retries") or 0, options.get("backoff")),
-            timeout=seconds(timeout, "timeout") if timeout is not None else None,
+            timeout=_seconds(options, "timeout"),
+            total_timeout=_seconds(options, "total_timeout"),
+            heartbeat=_seconds(options, "heartbeat"),
             memory=memory_bytes(memory) if memory is not None else None,
+            losses=options.get("losses", losses_max),
             concurrency=options.get("concurrency"),
             on=[on] if isinstance(on, str) else list(on),
             when=options.get("when"),
@@ -234,9 +236,14 @@ class App:
             positional=parameters.positional,
             pause_on_failure=bool(options.get("pause_on_failure")),
             flow=flow_options(options, isinstance(parameters, BatchParameters) and parameters.of_events),
+            on_version_change=options.get("on_version_change", "continue"),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
         )
 
 
 def _parameters(function: Callable[..., Any], name: str, options: dict[str, Any]) -> Parameters:
     return Parameters(function, name) if options.get("batch") is None else BatchParameters(function, name)
+
+
+def _seconds(options: dict[str, Any], name: str) -> float | None:
+    return seconds(options[name], name) if options.get(name) is not None else None

@@ -15,10 +15,14 @@ from penstock.functions.backoff import Fixed, Linear, Retry
 from penstock.functions.flow import FLOW_OPTIONS, FLOW_TYPES
 
 FUNCTION_OPTIONS = (
-    *("name", "retries", "backoff", "timeout", "concurrency", "memory", "on", "when", "pause_on_failure"),
+    *("name", "retries", "backoff", "timeout", "total_timeout", "heartbeat", "concurrency", "memory"),
+    *("losses", "on", "when", "pause_on_failure", "on_version_change"),
     *FLOW_OPTIONS,
 )
-APP_OPTIONS = ("retries", "backoff", "timeout", "concurrency", "memory", "pause_on_failure")
+APP_OPTIONS = (
+    *("retries", "backoff", "timeout", "total_timeout", "heartbeat", "concurrency", "memory", "losses"),
+    *("pause_on_failure", "on_version_change"),
+)
 CALL_OPTIONS = CallOptions.__struct_fields__
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)")
@@ -51,9 +55,11 @@ def check_types(options: Mapping[str, Any], where: str) -> None:
         "retries": (int,),
         "backoff": (Retry, Linear, Fixed),
         "concurrency": (int,),
+        "losses": (int,),
         "on": (str, list, tuple),
         "when": (str,),
         "pause_on_failure": (bool,),
+        "on_version_change": (str,),
         **FLOW_TYPES,
     }
     for name, types in expected.items():
@@ -80,7 +86,7 @@ def call_options(given: Mapping[str, Any]) -> CallOptions:
     """Options of one call, with Python's durations and instants made into text. Raises Rejected `invalid_option`."""
     check_names(given, CALL_OPTIONS, "A call")
     plain = dict(given)
-    for name in ("delay", "discard_after", "timeout"):
+    for name in ("delay", "discard_after", "timeout", "total_timeout"):
         if isinstance(plain.get(name), timedelta):
             plain[name] = seconds(plain[name], name)
     at = plain.get("at")

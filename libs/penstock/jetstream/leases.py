@@ -1,7 +1,13 @@
-"""Proof of life of runners and schedulers: values in a bucket that the server forgets unless they are renewed."""
+"""Proof of life of runners and schedulers: values in a bucket that the server forgets unless they are renewed.
+
+The value of a runner says which versions of which functions it has.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import msgspec
 
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.publisher import Publisher
@@ -13,6 +19,13 @@ from penstock.wire.topology import LEASE_SECONDS
 _ALIVE = b"alive"
 
 
+class _Carried(msgspec.Struct):
+    versions: dict[str, str]
+
+
+_decode = msgspec.json.Decoder(_Carried).decode
+
+
 class LeaseTable:
     """ports.Leases. All its times are the server's and the process's own durations: no two clocks are ever compared."""
 
@@ -22,11 +35,27 @@ class LeaseTable:
         self._reader = DirectReader(connection)
         self._monotonic = monotonic
         self._benefit_until = 0.0
+        self._value = _ALIVE
         connection.reconnected.append(self._on_reconnected)
 
     async def renew(self, holder: str) -> None:
         """Good for LEASE_SECONDS from now. Raises Unavailable."""
-        await self._publisher.publish(self._names.lease_subject(holder), _ALIVE)
+        await self._publisher.publish(self._names.lease_subject(holder), self._value)
+
+    def carry(self, versions: Mapping[str, str]) -> None:
+        """From the next renewal on, say that the holder has these functions in these versions."""
+        self._value = msgspec.json.encode(_Carried(dict(versions)))
+
+    async def versions(self) -> dict[str, dict[str, str]]:
+        """Living runner -> function -> version. Raises Unavailable."""
+        found = {}
+        subject = self._names.lease_subject("*")
+        for stored in await self._reader.subject(self._names.leases_stream, subject):
+            if wire.KV_OPERATION in stored.headers or stored.data == _ALIVE:
+                continue
+            with suppress(msgspec.DecodeError):
+                found[stored.subject.rpartition(".")[2]] = _decode(stored.data).versions
+        return found
 
     async def release(self, holder: str) -> None:
         """The holder is leaving in good order: nobody needs to wait for the lease to lapse. Raises Unavailable."""

@@ -1,9 +1,7 @@
 """One service process under the supervisor: started, listened to, stopped."""
 
 import asyncio
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,11 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.jetstream.refused import StartRefused
+from penstock.service.kernel import die_with_parent
 
 READY_SECONDS = 60.0
 """A process that is not ready by then is taken for stuck. A view far behind does not count: it catches up meanwhile."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Part(NamedTuple):
@@ -134,7 +131,6 @@ def end_with_parent(parent: int) -> None:
 
     SIGKILL, because a new start must find the ports free at once; what was under way comes back from the log.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     if os.getppid() != parent:
         raise SystemExit(1)

@@ -32,7 +32,10 @@ def _compiled(expression: str) -> Any:
 
 
 class Gate:
-    """Stamps first facts. With a limit on the environment every function waits for admission."""
+    """Stamps first facts, also with the deadline that follows from their function.
+
+    With a limit on the environment every function waits for admission.
+    """
 
     def __init__(self, names: Names, log: JetStreamLog, registry: Registry) -> None:
         self._log = log
@@ -65,6 +68,7 @@ class Gate:
         Raises Rejected `invalid_arguments` or `invalid_event` when a key cannot be had from it.
         """
         spec = self._registry.get(fact.function)
+        fact = _with_deadline(spec, fact)
         if spec is None or not (spec.is_gated or self.environment_limit is not None):
             return fact
         if spec.flow.fifo and fact.priority:
@@ -85,7 +89,14 @@ class Gate:
             return self.stamp(fact)
         except Rejected as refusal:
             logger.warning("tick_without_key", function=fact.function, detail=refusal.detail)
-            return replace(fact, gated=True, priority=0)
+            return replace(_with_deadline(self._registry.get(fact.function), fact), gated=True, priority=0)
+
+
+def _with_deadline(spec: FunctionSpec | None, fact: Enqueued) -> Enqueued:
+    """The function's own `total_timeout` holds for calls that bring none; a delay does not count."""
+    if spec is None or spec.total_timeout is None or fact.deadline_at is not None:
+        return fact
+    return replace(fact, deadline_at=(fact.run_at or fact.at) + round(spec.total_timeout * 1_000_000))
 
 
 def _check_member(spec: FunctionSpec, batch: Batch, fact: Enqueued) -> None:

@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         str, "Where the outside reaches the HTTP port, for addresses in tokens; unset: the URL above."
     ] = "http://127.0.0.1:8700"
+    isolate: Annotated[bool, "Keep user code from the files and processes of the services; then no sudo there."] = True
     worker_env: Annotated[str, "Names of environment variables that user code may see, comma-separated."] = ""
 
     @property
@@ -104,5 +105,7 @@ def _misfit(complaint: str, values: Mapping[str, object]) -> Rejected:
     field = place.rstrip("`")
     if field not in values:
         return Rejected("invalid_option", f"A PENSTOCK_* setting is wrong: {complaint}")
+    if "`bool`" in what:
+        return Rejected("invalid_option", f"{PREFIX}{field.upper()} must be true or false, not {values[field]!r:.80}.")
     kind = "a whole number" if "`int`" in what else "a number" if "`float`" in what else "text"
     return Rejected("invalid_option", f"{PREFIX}{field.upper()} must be {kind}, not {str(values[field])[:80]!r}.")

@@ -31,6 +31,7 @@ from penstock.functions.outcomes import outcomes_of
 from penstock.functions.sync_driver import SyncDriver
 from penstock.functions.values import to_json
 from penstock.testing.faults import Faults, RunnerLost
+from penstock.testing.surroundings import SimulatedSurroundings
 from penstock.testing.worlds import Record, World
 
 RUNNER = "simulation"
@@ -49,7 +50,7 @@ class Simulated(Protocol):
         """Run what is runnable, here and now."""
 
 
-class Attempt:
+class Attempt(SimulatedSurroundings):
     """One activation from its start to its end; the port that its Context speaks through."""
 
     def __init__(self, simulated: Simulated, record: Record, activation: int) -> None:

@@ -24,6 +24,8 @@ BATCH_COMMIT = "Nats-Batch-Commit"
 SCHEDULE = "Nats-Schedule"
 SCHEDULE_TARGET = "Nats-Schedule-Target"
 ROLLUP = "Nats-Rollup"
+TIME_STAMP = "Nats-Time-Stamp"
+"""When the server stored a message that is read directly."""
 KV_OPERATION = "KV-Operation"
 
 START_WAIT = "start"

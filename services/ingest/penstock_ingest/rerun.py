@@ -5,7 +5,7 @@ import uuid_utils
 from litestar.handlers import HTTPRouteHandler
 from msgspec.structs import replace
 
-from penstock.domain.execution.create import Origin, enqueued
+from penstock.domain.execution.create import Origin, enqueued, same_time
 from penstock.domain.execution.facts import Enqueued
 from penstock.domain.function.options import CallOptions, ResolvedOptions, resolve
 from penstock.domain.ids import keyed_execution_id
@@ -69,6 +69,7 @@ class RerunRoutes:
         options = ResolvedOptions(
             run_at=None,
             discard_at=None,
+            deadline_at=same_time(first, self._clock()),
             metadata=first.metadata,
             idempotency_key=key,
             priority=first.priority,

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from litestar.types import ControllerRouterHandler
 
 from penstock.jetstream.consumers import FunctionConsumers
+from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.lines import LogLines
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.questions import Questions
@@ -27,9 +28,9 @@ from penstock_query.view import View
 NAME = "query"
 
 
-def routes_of(view: View) -> list[ControllerRouterHandler]:
+def routes_of(view: View, leases: LeaseTable) -> list[ControllerRouterHandler]:
     """All routes of the service."""
-    return [*execution_routes(view), *history_routes(view), *catalogue_routes(view), *schedule_routes(view)]
+    return [*execution_routes(view), *history_routes(view), *catalogue_routes(view, leases), *schedule_routes(view)]
 
 
 @asynccontextmanager
@@ -60,7 +61,7 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
     ]
     try:
         yield [
-            *routes_of(view),
+            *routes_of(view, LeaseTable(connection, names)),
             *why_routes(view, Questions(connection, names), FunctionConsumers(connection, names), runtime.signing_key),
         ]
     finally:

@@ -83,8 +83,10 @@ def _going_on(attempt: AttemptShape) -> str:
 def _after(attempt: AttemptShape, fact: f.AnyFact | f.Unknown, undoing: f.Compensating | None) -> AttemptShape:
     """The latest attempt after one more fact of its execution."""
     if attempt.finished_at is not None:
-        # The poison guard's verdict belongs to the attempt that was lost last.
-        return replace(attempt, error=error_shape(fact.error)) if isinstance(fact, f.Failed) else attempt
+        # The poison guard's verdict belongs to the attempt that was lost last; the time of the whole execution to none.
+        if isinstance(fact, f.Failed) and attempt.state == "lost":
+            return replace(attempt, error=error_shape(fact.error))
+        return attempt
     match fact:
         case f.Cancelled() if undoing is not None:
             return _ended(attempt, fact, "undone", None)

@@ -1,5 +1,7 @@
 """The JSON that readers see, and how it is made from what the view and the log hold."""
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -132,6 +134,8 @@ class FunctionShape(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, object]
     declared_at: str
     runner: str
+    live: dict[str, int] | None
+    """Living runners that have it, by version; null when that cannot be seen at the moment."""
     sequence: str
 
 
@@ -208,7 +212,9 @@ def execution_shape(state: Execution, trace_url: str) -> ExecutionShape:
     )
 
 
-def function_shape(fact: s.FunctionDeclared, sequence: int) -> FunctionShape:
+def function_shape(
+    fact: s.FunctionDeclared, sequence: int, runners: Mapping[str, Mapping[str, str]] | None
+) -> FunctionShape:
     spec: FunctionSpec = fact.spec
     policy = msgspec.to_builtins(spec.policy)
     defaults = {name: getattr(spec.policy, name) for name in spec.policy.__struct_fields__ if name != "retries"}
@@ -227,6 +233,7 @@ def function_shape(fact: s.FunctionDeclared, sequence: int) -> FunctionShape:
         parameters=spec.parameters,
         declared_at=rfc3339(fact.at),
         runner=fact.runner,
+        live=None if runners is None else dict(Counter(has[spec.name] for has in runners.values() if spec.name in has)),
         sequence=f"x:{sequence}",
     )
 

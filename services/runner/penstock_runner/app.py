@@ -29,14 +29,20 @@ from penstock_runner.execute import Executor
 from penstock_runner.heartbeat import Heartbeat
 from penstock_runner.lengths import Lengths
 from penstock_runner.lines import LineShipper
+from penstock_runner.pinning import LiveVersions
 from penstock_runner.requests import Requests
 from penstock_runner.work import FunctionWork, mark_progress
-from penstock_runner.workers.environment import worker_environment
+from penstock_runner.workers.environment import hidden_paths, worker_environment
 from penstock_runner.workers.messages import Hello
 from penstock_runner.workers.pool import Pool
 
 NAME = "runner"
 logger = structlog.get_logger("penstock")
+
+UNPROTECTED_HINT = (
+    "This system does not let user code be kept from the services' own files or processes. Allow user namespaces, use "
+    "Linux 5.19 or newer, or set PENSTOCK_ISOLATE=false if you trust the functions."
+)
 
 
 class Runner:
@@ -51,8 +57,9 @@ class Runner:
         self._leases = LeaseTable(connection, names)
         timers, payloads = JetStreamTimers(connection, names), Payloads(connection, names)
         self._pool = Pool(
-            settings.app, settings.async_processes, settings.sync_processes, worker_environment(settings.worker_env)
-        )
+            settings.app, settings.async_processes, settings.sync_processes, worker_environment(settings.worker_env),
+            hidden_paths(settings) if settings.isolate else None,
+        )  # fmt: skip
         self._shipper = LineShipper(Publisher(connection), names)
         self._gate = Gate(names, runtime.log, runtime.registry)
         log, clock, dice = runtime.log, runtime.clock, runtime.dice
@@ -66,7 +73,7 @@ class Runner:
         requests = Requests(log, timers, payloads, children, durable, clock, dice)
         self._executor = Executor(
             self.id, log, timers, self._leases, payloads, self._pool, self._shipper, requests, durable, lengths,
-            clock, dice,
+            clock, dice, LiveVersions(self._leases),
         )  # fmt: skip
         self._hints = HintInbox(connection, names, self._executor.look_again)
         self._works: list[FunctionWork] = []
@@ -78,6 +85,9 @@ class Runner:
         spawn = self._runtime.spawn
         hello = await self._pool.open()
         specs = hello.specs
+        if hello.unprotected:
+            logger.warning("user_code_not_walled_off", within_reach=hello.unprotected, hint=UNPROTECTED_HINT)
+        self._leases.carry({spec.name: spec.version for spec in specs})
         await self._leases.renew(self.id)
         await self._hints.open(self.id)
         await self._gate.open()
@@ -99,6 +109,7 @@ class Runner:
         """Take no more, finish or hand back, and leave nothing behind."""
         # Set first: what is taken from now on goes straight back.
         self._executor.is_draining = True
+        self._leases.carry({})
         await asyncio.gather(*(work.stop() for work in self._works), return_exceptions=True)
         await self._executor.drain(self._runtime.settings.grace)
         await self._pool.close()

@@ -16,7 +16,7 @@ from penstock.domain.execution.facts import AnyFact, Enqueued, RetryScheduled, S
 from penstock.domain.execution.inherit import read_inherited, with_inherited
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.function.options import FunctionSpec
-from penstock.domain.limits import payload_inline_bytes_max
+from penstock.domain.limits import losses_max, payload_inline_bytes_max
 from penstock.functions.actions import Outcome
 from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
@@ -31,10 +31,12 @@ from penstock_runner.lengths import Lengths
 from penstock_runner.lines import Capture, LineShipper
 from penstock_runner.outcome import CLOSED, SUSPENDED, command_of
 from penstock_runner.outcomes import outcomes_of
+from penstock_runner.pinning import ELSEWHERE_SECONDS, LiveVersions, is_pinned_elsewhere, refusal
 from penstock_runner.requests import Requests
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
 from penstock_runner.workers.pool import Pool
+from penstock_runner.workers.time_limits import TimeLimits
 
 logger = structlog.get_logger("penstock")
 
@@ -64,6 +66,7 @@ class Executor:
         lengths: Lengths,
         clock: Clock,
         dice: Dice,
+        versions: LiveVersions,
     ) -> None:
         self.runner = runner
         self.active: dict[str, Activity] = {}
@@ -71,6 +74,7 @@ class Executor:
         self._log = log
         self._timers = timers
         self._leases = leases
+        self._versions = versions
         self._payloads = payloads
         self._arguments = Arguments(log, payloads)
         self._pool = pool
@@ -220,7 +224,10 @@ class Executor:
                 return False
             activity.first, state, activity.snapshot = loaded
         activity.activation = fact.n
-        start = Start(activation=fact.n, runner=self.runner, version=activity.spec.version)
+        if is_pinned_elsewhere(state, activity.spec) and not await self._is_ours_now(activity, state):
+            return False
+        losses = activity.spec.losses if activity.spec.losses != losses_max else None
+        start = Start(activation=fact.n, runner=self.runner, version=activity.spec.version, losses=losses)
         try:
             handled = await handle(
                 self._log, item.execution_id, start, self._clock, self._dice, function=item.function, state=state
@@ -234,6 +241,20 @@ class Executor:
             await item.ack()
             return False
         return True
+
+    async def _is_ours_now(self, activity: Activity, state: Execution) -> bool:
+        """Whether this version may go on with what another began; if not, the item is settled."""
+        item, spec = activity.item, activity.spec
+        if await self._versions.has(state.function, state.version):
+            await item.give_back(ELSEWHERE_SECONDS)
+            return False
+        command = refusal(state, activity.activation, spec)
+        if command is None:
+            return True
+        with suppress(Rejected):
+            await handle(self._log, state.id, command, self._clock, self._dice, function=state.function, state=state)
+        await item.ack()
+        return False
 
     async def _refused(self, activity: Activity, refusal: Rejected) -> None:
         item = activity.item
@@ -283,6 +304,10 @@ class Executor:
         )
         activity.assignment = assignment
         timeout = state.timeout / 1_000_000 if state.timeout is not None else spec.timeout
+        total = None
+        if state.deadline_at is not None and state.compensating is None:
+            total = (state.deadline_at - self._clock()) / 1_000_000
+        assignment.limits = TimeLimits(timeout, total, spec.heartbeat)
         try:
             await self._confirm(activity)
             return await self._pool.run(spec, assignment, timeout)

@@ -54,6 +54,4 @@ def _command_of_killed(ending: Killed, activation: int, policy: RetryPolicy, pau
             return None
         case _:
             # More memory will not be there on the next attempt; more time may be.
-            return Fail(
-                activation=activation, error=error, policy=policy, terminal=ending.code == "out_of_memory", pause=pause
-            )
+            return Fail(activation=activation, error=error, policy=policy, terminal=ending.terminal, pause=pause)

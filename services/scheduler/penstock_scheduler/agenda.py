@@ -50,6 +50,8 @@ class Entry(msgspec.Struct):
     starts_at: int | None = None
     """The end of a delay or of a backoff."""
     discard_at: int | None = None
+    deadline_at: int | None = None
+    """When the time for the whole execution is over."""
     attempt: int = 0
     activation: int = 0
     owner: str = ""
@@ -69,11 +71,12 @@ class Entry(msgspec.Struct):
     @property
     def is_idle(self) -> bool:
         """True where nothing is left that anybody has to look after."""
-        return not (self.owner or self.waits or self.shared) and self.wakes_at is None and self.discard_at is None
+        times = (self.wakes_at, self.discard_at, self.deadline_at)
+        return not (self.owner or self.waits or self.shared) and all(time is None for time in times)
 
     def as_execution(self) -> Execution | None:
         """As much of its state as the rule for wake-ups looks at; None where more is needed than is known here."""
-        if self.starts_at is None or self.gated is None:
+        if self.starts_at is None or self.gated is None or self.deadline_at is not None:
             return None
         return Execution(
             id=self.execution_id, function=self.function, n=self.n, sequence=self.sequence, trace_id="",
@@ -125,7 +128,7 @@ class Agenda:
         while self._times and self._times[0][0] <= before and len(found) < limit:
             when, execution_id = heapq.heappop(self._times)
             entry = self.entries.get(execution_id)
-            if entry is not None and when in (entry.wakes_at, entry.discard_at):
+            if entry is not None and when in (entry.wakes_at, entry.discard_at, entry.deadline_at):
                 found.append(entry)
         return found
 
@@ -160,6 +163,7 @@ class Agenda:
                 kind in _BEGINS
                 or glance.run_at is not None
                 or glance.discard_at is not None
+                or glance.deadline_at is not None
                 or glance.wakes_at is not None
             )
             if not interesting:
@@ -176,6 +180,8 @@ class Agenda:
 
     def _enqueued(self, entry: Entry, glance: Glance) -> None:
         entry.gated, entry.discard_at, entry.starts_at = glance.gated, glance.discard_at, glance.run_at
+        entry.deadline_at = glance.deadline_at
+        self._expect_deadline(entry)
         self._expect(entry)
 
     def _admitted(self, entry: Entry, _: Glance) -> None:
@@ -244,6 +250,11 @@ class Agenda:
 
     # Times and waits.
 
+    def _expect_deadline(self, entry: Entry) -> None:
+        """While it runs its runner keeps the time; whenever it stops running, somebody has to."""
+        if entry.deadline_at is not None:
+            heapq.heappush(self._times, (entry.deadline_at, entry.execution_id))
+
     def _expect(self, entry: Entry) -> None:
         """Its next times are what they are now."""
         if entry.wakes_at is not None:
@@ -307,6 +318,7 @@ class Agenda:
             owned.discard(entry.execution_id)
             if not owned:
                 self.owned.pop(entry.owner, None)
+            self._expect_deadline(entry)
         entry.owner, entry.activation = "", 0
 
 

@@ -30,6 +30,7 @@ class Glance(msgspec.Struct):
     run_at: int | None = None
     retry_at: int | None = None
     discard_at: int | None = None
+    deadline_at: int | None = None
     activation: int = 0
     attempt: int = 0
     runner: str = ""

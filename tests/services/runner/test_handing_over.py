@@ -1,7 +1,6 @@
 """What becomes of running attempts when their runner stops, dies, or was only thought dead."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ from penstock.handle import handle
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.server import EmbeddedServer
 from penstock.service.lifecycle import system_clock
-from runner_bench import Bench, StartRunner
+from runner_bench import Bench, StartRunner, runner_environment
 
 HERE = Path(__file__).parent
 
@@ -31,7 +30,7 @@ async def other_runner(
     with (tmp_path / "said").open("wb") as said:
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(HERE / "runner_process.py"), nats_server.url, bench.names.environment,
-            stdout=said, stderr=asyncio.subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(HERE)},
+            stdout=said, stderr=asyncio.subprocess.STDOUT, env=runner_environment(),
         )  # fmt: skip
     await eventually(lambda: b"ready" in (tmp_path / "said").read_bytes(), within=20)
     yield process

@@ -1,7 +1,6 @@
 """A runner killed around each fact that it writes: the next one brings every execution to its one end."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from penstock.domain.execution.facts import FINAL, StepCompleted
 from penstock.handle import fold_recorded, handle
 from penstock.jetstream.server import EmbeddedServer
 from penstock.service.lifecycle import system_clock
-from runner_bench import Bench, StartRunner
+from runner_bench import Bench, StartRunner, runner_environment
 
 HERE = Path(__file__).parent
 ASYNC = {"whole": 2, "in_steps": 12}
@@ -70,7 +69,7 @@ async def _die(
     with (folder / "said").open("wb") as said:
         process = await asyncio.create_subprocess_exec(
             sys.executable, *command, "noting_app:app", stdout=said, stderr=said,
-            env={**os.environ, "PYTHONPATH": str(HERE), "SYNC_PROCESSES": "12"},
+            env={**runner_environment(), "SYNC_PROCESSES": "12"},
         )  # fmt: skip
     executions = {}
     try:

@@ -1,7 +1,6 @@
 """What user code sees of a log that is away for a while: nothing but a delay."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -19,7 +18,7 @@ from penstock.jetstream.provision import provision
 from penstock.jetstream.server import EmbeddedServer
 from penstock.service.lifecycle import system_clock
 from penstock.wire.names import Names
-from runner_bench import Bench
+from runner_bench import Bench, runner_environment
 
 HERE = Path(__file__).parent
 
@@ -30,7 +29,7 @@ async def runner_process(port: int, bench: Bench, said: Path) -> AsyncIterator[a
     command = (str(HERE / "runner_process.py"), f"nats://127.0.0.1:{port}", bench.names.environment, "noting_app:app")
     with said.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": str(HERE)}
+            sys.executable, *command, stdout=output, stderr=output, env=runner_environment()
         )
     try:
         await eventually(lambda: b"ready" in said.read_bytes(), within=20)

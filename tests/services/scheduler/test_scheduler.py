@@ -164,6 +164,25 @@ async def test_what_started_in_time_is_not_discarded(stage: Stage) -> None:
     assert await stage.kinds(execution_id) == ["enqueued", "started"]
 
 
+async def test_what_waits_past_the_time_of_the_whole_execution_fails(stage: Stage) -> None:
+    """In the queue, and between attempts."""
+    queued = await stage.create(deadline_at=now())
+    retrying = await stage.create(deadline_at=now() + SECOND // 2)
+    await stage.leases.renew("r-alive")
+    await stage.send(retrying, c.Start(activation=1, runner="r-alive"))
+    error = f.ErrorInfo(code="user_error")
+    await stage.send(retrying, c.Fail(activation=1, error=error, policy=RetryPolicy(retries=1)))
+    await stage.follow()
+
+    async def has_failed() -> bool:
+        await stage.sweep.round()
+        return (await stage.kinds(retrying))[-1] == "failed"
+
+    await eventually(has_failed)
+    assert await stage.kinds(queued) == ["enqueued", "failed"]
+    assert await stage.kinds(retrying) == ["enqueued", "started", "retry_scheduled", "failed"]
+
+
 async def test_the_agenda_forgets_what_has_ended_and_what_only_queues(stage: Stage) -> None:
     """Its memory is what is open and needs it."""
     await stage.create()

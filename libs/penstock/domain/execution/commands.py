@@ -21,11 +21,15 @@ class Enqueue(Command, frozen=True, kw_only=True):
 
 
 class Start(Command, frozen=True, kw_only=True):
-    """A runner wants to run the activation opened by fact number `activation`."""
+    """A runner wants to run the activation opened by fact number `activation`.
+
+    `losses` is the function's own number of losses that end it, if it has one.
+    """
 
     activation: int
     runner: str
     version: str = ""
+    losses: int | None = None
 
 
 class BeginStep(Command, frozen=True, kw_only=True):

@@ -54,6 +54,7 @@ def enqueued(
         arguments_ref=arguments_ref,
         run_at=options.run_at,
         discard_at=options.discard_at,
+        deadline_at=options.deadline_at,
         metadata=options.metadata,
         priority=options.priority,
         retries=options.retries,
@@ -68,6 +69,11 @@ def enqueued(
         parent_span=parent_span,
         links=links,
     )
+
+
+def same_time(first: Enqueued, now: int) -> int | None:
+    """The deadline of a rerun: it has as much time as the execution that begins with `first` had."""
+    return None if first.deadline_at is None else now + first.deadline_at - (first.run_at or first.at)
 
 
 def arguments_hash(args: Raw, kwargs: Raw) -> str:

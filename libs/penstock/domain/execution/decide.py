@@ -15,7 +15,6 @@ from penstock.domain.execution import decide_durable as durable
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.decide_durable import final, require_open, retry_time
 from penstock.domain.execution.state import Execution, State
-from penstock.domain.limits import losses_max
 
 
 def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float = 0.0) -> list[f.AnyFact]:
@@ -93,11 +92,13 @@ def _start(state: Execution, command: c.Start, now: int) -> list[f.AnyFact]:
         return final(state, f.Cancelled(n=state.n + 1, at=now))
     if state.is_overdue(now):
         return [f.Discarded(n=state.n + 1, at=now)]
+    if state.is_out_of_time(now):
+        return _out_of_time(state, now)
     return [
         f.Started(
             n=state.n + 1, at=now, activation=command.activation,
             attempt=state.attempt if state.resuming else state.attempt + 1,
-            runner=command.runner, version=command.version,
+            runner=command.runner, version=command.version, losses=command.losses,
         )
     ]  # fmt: skip
 
@@ -109,7 +110,7 @@ def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.An
         return final(state, f.Cancelled(n=n, at=now))
     retries = command.policy.retries if state.retries is None else state.retries
     k = state.failures + 1
-    if command.terminal or k > retries:
+    if command.terminal or k > retries or state.is_out_of_time(now):
         if command.pause and state.compensating is None:
             return [f.Paused(n=n, at=now, attempt=attempt, error=command.error)]
         return final(state, f.Failed(n=n, at=now, attempt=attempt, error=command.error))
@@ -127,9 +128,9 @@ def _lose(state: Execution, command: c.LoseAttempt, now: int) -> list[f.AnyFact]
     lost = f.AttemptLost(
         n=n, at=now, attempt=state.attempt, activation=command.activation, runner=state.owner, reason=command.reason
     )
-    if command.reason != "drained" and state.losses + 1 >= losses_max:
+    if command.reason != "drained" and state.losses + 1 >= state.losses_allowed:
         error = command.error or f.ErrorInfo(
-            code="runner_lost", message=f"The runner was lost {losses_max} times while this execution ran."
+            code="runner_lost", message=f"The runner was lost {state.losses + 1} times while this execution ran."
         )
         failed = f.Failed(n=n + 1, at=now, attempt=state.attempt, error=error)
         return [lost, *final(state, failed)]
@@ -139,11 +140,18 @@ def _lose(state: Execution, command: c.LoseAttempt, now: int) -> list[f.AnyFact]
 def _wake(state: Execution, now: int) -> list[f.AnyFact]:
     if state.is_overdue(now):
         return [f.Discarded(n=state.n + 1, at=now)]
+    if state.is_out_of_time(now) and not state.owner:
+        return _out_of_time(state, now)
     if state.wakes_at is None or now < state.wakes_at:
         return []
     if state.state not in (State.SCHEDULED, State.RETRYING):
         return durable.end_waits(state, now)
     return [f.Due(n=state.n + 1, at=now, gated=state.gated)]
+
+
+def _out_of_time(state: Execution, now: int) -> list[f.AnyFact]:
+    error = f.ErrorInfo(code="timed_out", message="The execution did not end within its total_timeout.")
+    return final(state, f.Failed(n=state.n + 1, at=now, attempt=state.attempt, error=error))
 
 
 def _request_cancel(state: Execution, command: c.RequestCancel, now: int) -> list[f.AnyFact]:
@@ -174,6 +182,9 @@ def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.Any
     if state.discard_at is not None and command.run_at >= state.discard_at:
         detail = "It would be discarded before this time, since it was not to start so late. Start it anew instead."
         raise Rejected("invalid_option", detail, pointers=[("/at", "after the last start")])
+    if state.deadline_at is not None and command.run_at >= state.deadline_at:
+        detail = "Its total_timeout is over before this time. Start it anew instead."
+        raise Rejected("invalid_option", detail, pointers=[("/at", "after the deadline")])
     return [f.Rescheduled(n=state.n + 1, at=now, run_at=command.run_at)]
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.evolve_durable import DURABLE, evolve_durable
 from penstock.domain.execution.state import Execution, State
+from penstock.domain.limits import losses_max
 
 
 def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unknown, sequence: int = 0) -> Execution:
@@ -27,6 +28,7 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
                 state, n=n, sequence=sequence, updated_at=at,
                 state=State.CANCELLING if cancelling else State.RUNNING,
                 attempt=fact.attempt, owner=fact.runner, version=fact.version,
+                losses_allowed=losses_max if fact.losses is None else fact.losses,
                 started_at=state.started_at or at, scheduled_at=None, resuming=False,
             )  # fmt: skip
         case f.Due():
@@ -98,6 +100,7 @@ def _created(execution_id: str, fact: f.Enqueued, sequence: int) -> Execution:
         id=execution_id, function=fact.function, n=fact.n, sequence=sequence,
         state=State.SCHEDULED if fact.run_at is not None else State.QUEUED,
         created_at=fact.at, updated_at=fact.at, scheduled_at=fact.run_at, discard_at=fact.discard_at,
+        deadline_at=fact.deadline_at,
         activation=fact.n if runnable else 0, gated=fact.gated, priority=fact.priority, retries=fact.retries,
         timeout=fact.timeout, metadata=fact.metadata, trace_id=fact.trace_id, parent_span=fact.parent_span,
         links=fact.links, event_id=fact.event_id, parent_id=fact.parent_id, root_id=fact.root_id,

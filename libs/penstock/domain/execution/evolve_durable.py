@@ -79,8 +79,10 @@ def evolve_durable(state: Execution, fact: AnyDurableFact) -> Execution:
                 failures=state.failures + 1,
             )  # fmt: skip
         case f.Resumed():
+            # Whoever resumes it wants the code that is there now: that is often the fix.
             return replace(
                 state, state=State.QUEUED, activation=0 if fact.gated else fact.n, owner="", paused=False, failures=0,
+                version="",
             )  # fmt: skip
         case f.Compensating():
             return replace(

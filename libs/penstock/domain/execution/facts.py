@@ -52,6 +52,8 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     """
     run_at: int | None = None
     discard_at: int | None = None
+    deadline_at: int | None = None
+    """The whole execution, its waits and retries included, has to end before."""
     gated: bool = False
     keys: dict[str, str] = {}
     """What the key expressions of the function's limits came to, by the label of the limit; evaluated once."""
@@ -90,12 +92,17 @@ class Admitted(Fact, frozen=True, kw_only=True, tag="admitted"):
 
 
 class Started(Fact, frozen=True, kw_only=True, tag="started"):
-    """A runner took the activation that the fact numbered `activation` opened."""
+    """A runner took the activation that the fact numbered `activation` opened.
+
+    `losses` is how many losses end the execution, where the function has a number of its own: whoever finds that the
+    runner is gone does not know the function.
+    """
 
     activation: int
     attempt: int
     runner: str
     version: str = ""
+    losses: int | None = None
 
 
 class Succeeded(Fact, frozen=True, kw_only=True, tag="succeeded"):

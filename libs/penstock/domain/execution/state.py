@@ -9,6 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from penstock.domain.execution.facts import Child, Compensating, ErrorInfo, Link, MessageReceived, Progressed, Wait
+from penstock.domain.limits import losses_max
 
 NOTHING: Map[str, Any] = Map()
 """Every empty map of a state is this one, so that it is left out when a state is written down."""
@@ -74,7 +75,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `activation` is the number of the run fact that made it runnable and is not yet closed, else 0. `owner` is the
     runner that started this activation, else "". `failures` counts failed attempts (the retry policy looks at it),
-    `losses` lost ones. `sequence` is the log position of its last fact.
+    `losses` lost ones, `losses_allowed` of which end it. `sequence` is the log position of its last fact.
     """
 
     id: str
@@ -89,10 +90,12 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: int | None = None
     finished_at: int | None = None
     discard_at: int | None = None
+    deadline_at: int | None = None
     activation: int = 0
     owner: str = ""
     failures: int = 0
     losses: int = 0
+    losses_allowed: int = losses_max
     gated: bool = False
     priority: int = 0
     retries: int | None = None
@@ -173,6 +176,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Results of finished steps (value, reference to the object store) by name, in the order of their ends."""
         done = sorted((op.n, key) for key, op in self.ops.items() if op.kind == "step" and op.done and op.error is None)
         return {key: (self.ops[key].result, self.ops[key].result_ref) for _, key in done}
+
+    def is_out_of_time(self, now: int) -> bool:
+        """True once the time for the whole execution is over. What is being undone is undone to the end."""
+        return self.deadline_at is not None and now >= self.deadline_at and not (self.is_final or self.compensating)
 
     def is_overdue(self, now: int) -> bool:
         """True once it may no longer start: `discard_at` has passed and no attempt has begun."""

@@ -1,6 +1,7 @@
 """Functions as runners declare them: what the registry holds and what callers may override."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 import msgspec
 
@@ -14,7 +15,10 @@ from penstock.domain.limits import (
     concurrency_max,
     delay_seconds_max,
     expression_chars_max,
+    heartbeat_seconds_min,
     idempotency_key_chars_max,
+    losses_max,
+    losses_option_max,
     memory_bytes_min,
     metadata_key_chars_max,
     metadata_keys_max,
@@ -22,6 +26,9 @@ from penstock.domain.limits import (
     retries_max,
     timeout_seconds_max,
 )
+
+VersionChange = Literal["continue", "fail", "pause"]
+"""What becomes of an execution that began with a version that no runner has any more."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +42,10 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     name: str
     policy: RetryPolicy = RetryPolicy()
     timeout: float | None = None
+    total_timeout: float | None = None
+    heartbeat: float | None = None
     memory: int | None = None
+    losses: int = losses_max
     concurrency: int | None = None
     on: list[str] = []
     when: str | None = None
@@ -46,6 +56,7 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     description: str = ""
     flow: FlowOptions = NO_FLOW
     pause_on_failure: bool = False
+    on_version_change: VersionChange = "continue"
     """Instead of failing it waits until somebody has mended what made it fail."""
 
     @property
@@ -66,6 +77,9 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
     bounds = [
         ("retries", spec.policy.retries, 0, retries_max),
         ("timeout", spec.timeout, 0.001, timeout_seconds_max),
+        ("total_timeout", spec.total_timeout, 0.001, delay_seconds_max),
+        ("heartbeat", spec.heartbeat, heartbeat_seconds_min, timeout_seconds_max),
+        ("losses", spec.losses, 1, losses_option_max),
         ("memory", spec.memory, memory_bytes_min, 2**50),
         ("concurrency", spec.concurrency, 1, concurrency_max),
         ("backoff.initial", spec.policy.initial, 0.0, delay_seconds_max),
@@ -81,12 +95,15 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
             raise Rejected("invalid_name", f"{pattern[:80]!r} is no event name or pattern ('order.*').")
     if spec.when is not None and len(spec.when) > expression_chars_max:
         raise Rejected("invalid_option", f"when of {spec.name} is longer than {expression_chars_max} characters.")
+    if spec.on_version_change not in get_args(VersionChange):
+        known = ", ".join(get_args(VersionChange))
+        raise Rejected("invalid_option", f"on_version_change of {spec.name} is one of {known}.")
     validate_flow(spec.name, spec.concurrency, spec.flow)
     return spec
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Options of one call. `delay`, `discard_after` and `timeout` are durations, `at` an RFC 3339 instant."""
+    """Options of one call: `at` is an RFC 3339 instant; `delay`, `discard_after` and both time-outs are durations."""
 
     delay: str | float | None = None
     at: str | None = None
@@ -96,6 +113,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     priority: int = 0
     retries: int | None = None
     timeout: str | float | None = None
+    total_timeout: str | float | None = None
 
 
 class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +121,7 @@ class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     run_at: int | None
     discard_at: int | None
+    deadline_at: int | None
     metadata: dict[str, str]
     idempotency_key: str | None
     priority: int
@@ -134,6 +153,12 @@ def resolve(options: CallOptions, now: int) -> ResolvedOptions:
         timeout = _duration(options.timeout, "timeout")
         if not 1_000 <= timeout <= timeout_seconds_max * 1_000_000:
             raise _refused("timeout", f"timeout must be 0.001 to {timeout_seconds_max} seconds.")
+    deadline_at = None
+    if options.total_timeout is not None:
+        total = _duration(options.total_timeout, "total_timeout")
+        if not 1_000 <= total <= delay_seconds_max * 1_000_000:
+            raise _refused("total_timeout", f"total_timeout must be 0.001 to {delay_seconds_max} seconds.")
+        deadline_at = (run_at or now) + total
     if options.retries is not None and not 0 <= options.retries <= retries_max:
         raise _refused("retries", f"retries must be 0 to {retries_max}.")
     if not -1_000_000 <= options.priority <= 1_000_000:
@@ -144,6 +169,7 @@ def resolve(options: CallOptions, now: int) -> ResolvedOptions:
     return ResolvedOptions(
         run_at=run_at,
         discard_at=discard_at,
+        deadline_at=deadline_at,
         metadata=check_metadata(options.metadata),
         idempotency_key=key,
         priority=options.priority,

@@ -7,6 +7,8 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from penstock.domain.errors import Rejected
+from penstock.jetstream.leases import LeaseTable
+from penstock.ports import Unavailable
 from penstock_query.cursors import decode_cursor, fingerprint
 from penstock_query.queries import event_filter
 from penstock_query.reads import EventRow
@@ -30,7 +32,7 @@ EventState = Annotated[
 EventName = Annotated[str | None, parameter("name", "Event names, separated by commas.")]
 
 
-def catalogue_routes(view: View) -> list[ControllerRouterHandler]:
+def catalogue_routes(view: View, leases: LeaseTable) -> list[ControllerRouterHandler]:
     """/v1/functions and /v1/events."""
 
     @get("/v1/functions", operation_id="listFunctions", summary="List the declared functions by name")
@@ -44,7 +46,8 @@ def catalogue_routes(view: View) -> list[ControllerRouterHandler]:
         where = decode_cursor(paging.cursor, filters, str)
         await settled(view, query)
         found = await view.reads.functions(paging.limit, where)
-        return page(found, [function_shape(row.fact, row.sequence) for row in found.items], filters)
+        live = await _living(leases)
+        return page(found, [function_shape(row.fact, row.sequence, live) for row in found.items], filters)
 
     @get("/v1/functions/{name:str}", operation_id="getFunction", summary="Read one function")
     async def get_function(name: FromPath[str], request: AnyRequest, after: After = None) -> Response[FunctionShape]:
@@ -53,7 +56,7 @@ def catalogue_routes(view: View) -> list[ControllerRouterHandler]:
         row, position = await view.reads.function(name)
         if row is None:
             raise Rejected("unknown_function", f"No runner has declared {name[:80]!r}.")
-        return positioned(function_shape(row.fact, row.sequence), position)
+        return positioned(function_shape(row.fact, row.sequence, await _living(leases)), position)
 
     @get("/v1/events", operation_id="listEvents", summary="List events, the latest first")
     async def list_events(
@@ -82,6 +85,14 @@ def catalogue_routes(view: View) -> list[ControllerRouterHandler]:
         return positioned(_shape(row), position)
 
     return [list_functions, get_function, list_events, get_event]
+
+
+async def _living(leases: LeaseTable) -> dict[str, dict[str, str]] | None:
+    try:
+        return await leases.versions()
+    except Unavailable:
+        # The rest is in the view, and can be shown all the same.
+        return None
 
 
 def _shape(row: EventRow) -> EventShape:

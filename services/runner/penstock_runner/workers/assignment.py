@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from penstock.functions.actions import Outcome
 from penstock_runner.lines import Capture
 from penstock_runner.workers.messages import Answer, Ask, Compensated, Do, Message, Outcomes, Raised, Returned, Run
+
+if TYPE_CHECKING:
+    from penstock_runner.workers.time_limits import TimeLimits
 
 
 class Killed(msgspec.Struct, frozen=True):
@@ -16,6 +20,8 @@ class Killed(msgspec.Struct, frozen=True):
 
     code: str
     message: str = ""
+    terminal: bool = False
+    """No other attempt may follow."""
 
 
 Ending = Returned | Raised | Compensated | Killed
@@ -26,7 +32,7 @@ Respond = Callable[[Request], Awaitable[Answer]]
 class Assignment:
     """An attempt under way. `ending` is set once; `verdict` is why we stopped it, if we did."""
 
-    __slots__ = ("capture", "ending", "respond", "run", "send", "timer", "verdict")
+    __slots__ = ("capture", "ending", "limits", "respond", "run", "send", "timer", "verdict")
 
     def __init__(self, run: Run, capture: Capture, respond: Respond, ending: "asyncio.Future[Ending]") -> None:
         self.run = run
@@ -35,6 +41,8 @@ class Assignment:
         self.ending = ending
         self.verdict: Killed | None = None
         self.timer: asyncio.TimerHandle | None = None
+        """Runs while it was asked to stop."""
+        self.limits: TimeLimits | None = None
         self.send: Callable[[Message], None] | None = None
         """To the process that it runs in."""
 
@@ -45,6 +53,8 @@ class Assignment:
 
     def end(self, ending: Ending) -> None:
         """Settle it; what comes later is ignored."""
+        if self.limits is not None:
+            self.limits.end()
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

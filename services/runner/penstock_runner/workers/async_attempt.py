@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -16,7 +17,8 @@ from penstock.functions.context import current_attempt
 from penstock.functions.operations import Called, Operation, detach
 from penstock_runner.workers.attempt import enter_span, history_of, opened, prepare, raised, returned
 from penstock_runner.workers.lines import Writer
-from penstock_runner.workers.messages import Answer, Ask, Compensated, Do, Message, Run
+from penstock_runner.workers.messages import Answer, Ask, Beat, Compensated, Do, Extend, Message, Run
+from penstock_runner.workers.scratch import remove_tree
 
 if TYPE_CHECKING:
     from penstock_runner.workers.async_mode import AsyncMode
@@ -28,7 +30,7 @@ LOOK_SECONDS = 1.0
 class AsyncAttempt:
     """One attempt; the port that its Context speaks through."""
 
-    __slots__ = ("__weakref__", "_calls", "_driver", "_mode", "_next", "_run", "_writer")
+    __slots__ = ("__weakref__", "_calls", "_driver", "_mode", "_next", "_run", "_scratch", "_writer")
 
     def __init__(self, mode: "AsyncMode", run: Run) -> None:
         self._mode = mode
@@ -36,6 +38,7 @@ class AsyncAttempt:
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._next = 0
         self._writer: Writer | None = None
+        self._scratch: Path | None = None
         self._driver = AsyncDriver(history_of(run), self._do, compensating=run.compensating)
 
     @property
@@ -75,6 +78,9 @@ class AsyncAttempt:
             self._writer.finish()
         del mode.attempts[run.number]
         mode.put(message)
+        if self._scratch is not None:
+            # In a thread: the other attempts need the event loop, and there may be much to remove.
+            asyncio.get_running_loop().run_in_executor(None, remove_tree, str(self._scratch))
 
     def answered(self, answer: Answer) -> None:
         future = self._calls.pop(answer.call, None)
@@ -96,6 +102,19 @@ class AsyncAttempt:
         if not self._run.compensating:
             self._next += 1
             self._mode.put(Do(self._run.number, self._next, progress))
+
+    def scratch(self) -> Path:
+        if self._scratch is None:
+            path = Path(self._mode.directory, str(self._run.number))
+            path.mkdir(0o700)
+            self._scratch = path
+        return self._scratch
+
+    def heartbeat(self) -> None:
+        self._mode.link.send(Beat(self._run.number))
+
+    def extend(self, seconds: float) -> None:
+        self._mode.link.send(Extend(self._run.number, seconds))
 
     async def _call(self, kind: Callable[..., Message], **fields: Any) -> Any:
         self._next += 1

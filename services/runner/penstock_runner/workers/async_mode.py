@@ -17,9 +17,10 @@ from penstock_runner.workers.messages import Answer, Cancel, Message, Outcomes, 
 class AsyncMode:
     """The attempts of this process. `marker` tells the runner which of them holds the event loop right now."""
 
-    def __init__(self, link: Link, scratch: str, marker_fd: int, *, limited: bool) -> None:
+    def __init__(self, link: Link, scratch: str, directory: str, marker_fd: int, *, limited: bool) -> None:
         self.link = link
         self.scratch = scratch
+        self.directory = directory
         self.limited = limited
         self.marker = memoryview(mmap.mmap(marker_fd, 8)).cast("Q")
         self.app: App = None  # type: ignore[assignment]  # set by `run`, before any attempt

@@ -12,8 +12,10 @@ from penstock.domain.errors import Rejected
 from penstock.functions.define import App
 from penstock_runner.workers.attempt import raised
 from penstock_runner.workers.confine import die_with, limit_memory, no_core_dumps
+from penstock_runner.workers.descendants import MARK
 from penstock_runner.workers.link import Link
 from penstock_runner.workers.messages import Hello, Setup
+from penstock_runner.workers.walls import build
 
 
 def load(target: str) -> App:
@@ -33,7 +35,7 @@ def load(target: str) -> App:
     return app
 
 
-def greet(link: Link, target: str) -> App | None:
+def greet(link: Link, target: str, unprotected: list[str]) -> App | None:
     """Load the app and tell the runner how that went."""
     try:
         app = load(target)
@@ -41,7 +43,7 @@ def greet(link: Link, target: str) -> App | None:
         told = raised(0, error, limited=False)
         link.send(Hello(error=told.message if isinstance(error, Rejected) else f"{told.stack.rstrip()}"))
         return None
-    link.send(Hello(app=app.name, specs=app.specs(), schedules=app.schedules()))
+    link.send(Hello(app=app.name, specs=app.specs(), schedules=app.schedules(), unprotected=unprotected))
     return app
 
 
@@ -65,18 +67,22 @@ def main() -> None:
     setup = first_message(link)
     if setup is None:
         return
+    directory = os.environ[MARK]
+    unprotected = build(setup.hidden) if setup.hidden is not None else []
+    # The walls may have made the kernel forget it.
+    die_with(parent)
     if setup.mode == "sync":
         from penstock_runner.workers.sync_mode import SyncMode
 
-        mode = SyncMode(link, setup.scratch, limited=setup.memory is not None)
+        mode = SyncMode(link, setup.scratch, directory, limited=setup.memory is not None)
         prepare, run = mode.prepare, mode.run
     else:
         from penstock_runner.workers.async_mode import AsyncMode
 
-        concurrent = AsyncMode(link, setup.scratch, marker_fd, limited=setup.memory is not None)
+        concurrent = AsyncMode(link, setup.scratch, directory, marker_fd, limited=setup.memory is not None)
         prepare, run = concurrent.prepare, concurrent.run
     prepare()
-    app = greet(link, setup.app)
+    app = greet(link, setup.app, unprotected)
     if app is None:
         return
     if setup.memory is not None:

@@ -1,18 +1,14 @@
 """What a worker process does to itself first: die with its runner, dump no core, keep its memory limit."""
 
-import ctypes
 import os
 import resource
-import signal
-import sys
 
-_PR_SET_PDEATHSIG = 1
+from penstock.service.kernel import die_with_parent
 
 
 def die_with(parent: int) -> None:
     """Be killed when the runner dies, however that happens (Linux; elsewhere the closed socket ends us)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     if os.getppid() != parent:
         # It died between our start and the line above.
         os._exit(0)

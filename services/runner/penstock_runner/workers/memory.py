@@ -37,7 +37,7 @@ class MemoryWatch:
             held = resident_bytes(process.pid)
             if held is not None and held > before + limit:
                 text = f"The function used more than {limit} bytes of memory."
-                process.stop(assignment, Killed("out_of_memory", text), force=True)
+                process.stop(assignment, Killed("out_of_memory", text, terminal=True), force=True)
         if self._watched:
             self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 

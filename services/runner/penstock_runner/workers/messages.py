@@ -38,6 +38,8 @@ class Setup(Message, frozen=True, tag="setup"):
     """`async`: many executions on one event loop; `sync`: one at a time in the main thread."""
     scratch: str
     memory: int | None = None
+    hidden: list[str] | None = None
+    """Files and directories that user code may not see; None: build no walls around it."""
 
 
 class Run(Message, frozen=True, tag="run"):
@@ -95,6 +97,8 @@ class Hello(Message, frozen=True, tag="hello"):
     specs: list[FunctionSpec] = []
     schedules: dict[str, ScheduleSpec] = {}
     error: str = ""
+    unprotected: list[str] = []
+    """What the system did not allow to keep from user code: `files`, `processes`."""
 
 
 class Returned(Message, frozen=True, tag="returned"):
@@ -144,6 +148,19 @@ class Ask(Message, frozen=True, tag="ask"):
     body: bytes = b"{}"
 
 
+class Beat(Message, frozen=True, tag="beat"):
+    """The attempt is alive."""
+
+    number: int
+
+
+class Extend(Message, frozen=True, tag="extend"):
+    """The attempt may take so long from now on."""
+
+    number: int
+    seconds: float
+
+
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """One line that user code wrote; `stream` is stdout, stderr or logging."""
 
@@ -161,7 +178,7 @@ class Lines(Message, frozen=True, tag="lines"):
 
 
 FromRunner = Setup | Run | Cancel | Answer | Outcomes
-FromWorker = Hello | Returned | Raised | Compensated | Do | Ask | Lines
+FromWorker = Hello | Returned | Raised | Compensated | Do | Ask | Beat | Extend | Lines
 
 _head = struct.Struct("<I")
 _encoder = msgspec.msgpack.Encoder()

@@ -1,9 +1,7 @@
 """All worker processes of a runner: kept warm, chosen for each attempt, replaced when they die."""
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -14,6 +12,7 @@ from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.memory import MemoryWatch
 from penstock_runner.workers.messages import Hello, Raised, Setup
 from penstock_runner.workers.process import WorkerProcess
+from penstock_runner.workers.scratch import ScratchRoot
 from penstock_runner.workers.slots import Slots
 
 logger = structlog.get_logger("penstock")
@@ -30,12 +29,20 @@ Kind = tuple[str, int | None]
 class Pool:
     """Async functions share some processes; a plain function, or one with a memory limit, has one to itself."""
 
-    def __init__(self, app: str, async_processes: int, sync_processes: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        app: str,
+        async_processes: int,
+        sync_processes: int,
+        environment: Mapping[str, str],
+        hidden: Sequence[str] | None = None,
+    ) -> None:
         self._app = app
         self._async_wanted = max(1, async_processes)
         self._sync_wanted = max(1, sync_processes)
         self._environment = environment
-        self._scratch = tempfile.mkdtemp(prefix="penstock-runner-")
+        self._hidden = list(hidden) if hidden is not None else None
+        self._scratch = ScratchRoot()
         self._shared: list[WorkerProcess] = []
         self._idle: dict[Kind, list[WorkerProcess]] = {}
         self._all: set[WorkerProcess] = set()
@@ -53,6 +60,7 @@ class Pool:
 
         Raises Rejected `invalid_option` when the app cannot be loaded.
         """
+        self._spawn(asyncio.to_thread(self._scratch.clear_leftovers))
         first = await self._start(("async", None))
         hello = await first.hello
         if hello.error:
@@ -92,7 +100,7 @@ class Pool:
         for task in list(self._background):
             task.cancel()
         self._memory.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
 
     def slots(self, spec: FunctionSpec) -> Slots:
         """Where attempts of this function find their place."""
@@ -165,10 +173,14 @@ class Pool:
                 return
 
     async def _start(self, kind: Kind) -> WorkerProcess:
-        setup = Setup(app=self._app, mode=kind[0], scratch=self._scratch, memory=kind[1])
+        setup = Setup(app=self._app, mode=kind[0], scratch=self._scratch.path, memory=kind[1], hidden=self._hidden)
         process = WorkerProcess(setup, self._environment, self._on_exit)
         self._all.add(process)
-        await process.start()
+        try:
+            await process.start()
+        except OSError:
+            self._all.discard(process)
+            raise
         return process
 
     async def _add_shared(self) -> None:

@@ -16,11 +16,14 @@ import msgspec
 import structlog
 
 from penstock_runner.workers.assignment import Assignment, Killed, Request
+from penstock_runner.workers.descendants import MARK, end_below, end_marked
 from penstock_runner.workers.messages import (
     Ask,
+    Beat,
     Cancel,
     Compensated,
     Do,
+    Extend,
     Frames,
     FromWorker,
     Hello,
@@ -32,6 +35,8 @@ from penstock_runner.workers.messages import (
     frame,
 )
 from penstock_runner.workers.pipes import OutputPipe
+from penstock_runner.workers.scratch import remove_tree
+from penstock_runner.workers.time_limits import TimeLimits
 
 logger = structlog.get_logger("penstock")
 
@@ -48,6 +53,8 @@ class WorkerProcess(asyncio.Protocol):
     ) -> None:
         self.setup = setup
         self.name = f"{setup.mode}-{next(_names)}"
+        self.directory = os.path.join(setup.scratch, self.name)
+        """Where its attempts have their scratch directories; it is gone when the process is."""
         self.assignments: dict[int, Assignment] = {}
         self.hello: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self.is_alive = False
@@ -73,6 +80,7 @@ class WorkerProcess(asyncio.Protocol):
     # Life.
     async def start(self) -> None:
         """Start it and send it its setup; `hello` is set when it has loaded the app."""
+        os.mkdir(self.directory, 0o700)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._pipes = [OutputPipe("stdout", self._on_output), OutputPipe("stderr", self._on_output)]
@@ -83,7 +91,7 @@ class WorkerProcess(asyncio.Protocol):
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "penstock_runner.workers.child", *map(str, descriptors), str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL, stdout=self._pipes[0].writer, stderr=self._pipes[1].writer,
-                pass_fds=descriptors, env=dict(self._environment), start_new_session=True,
+                pass_fds=descriptors, env={**self._environment, MARK: self.directory}, start_new_session=True,
             )  # fmt: skip
         theirs.close()
         for pipe in self._pipes:
@@ -98,8 +106,7 @@ class WorkerProcess(asyncio.Protocol):
         """Wait for its death and tell everybody."""
         code = await process.wait()
         self.is_alive = False
-        # What it started must not outlive it.
-        self._signal_group(signal.SIGKILL)
+        await self._end_rest()
         for pipe in self._pipes:
             pipe.drain()
             pipe.close()
@@ -136,8 +143,18 @@ class WorkerProcess(asyncio.Protocol):
             else:
                 one.end(Killed("drained"))
 
+    async def _end_rest(self) -> None:
+        """What it started must not outlive it, and what its attempts wrote down for a while is not needed any more."""
+        self._signal_group(signal.SIGKILL)
+        await asyncio.to_thread(end_marked, self.directory)
+        await asyncio.to_thread(remove_tree, self.directory)
+
     def kill(self) -> None:
         """Kill it and all that it started, now."""
+        if self.is_alive:
+            # First itself, that it can start nothing more.
+            self._signal_group(signal.SIGSTOP)
+            end_below(self.pid)
         self._signal_group(signal.SIGKILL)
 
     def close(self) -> None:
@@ -156,9 +173,8 @@ class WorkerProcess(asyncio.Protocol):
     def assign(self, assignment: Assignment, timeout: float | None) -> None:
         """Run it here. Its `ending` will be set, whatever happens."""
         self.assignments[assignment.run.number] = assignment
-        if timeout is not None:
-            killed = Killed("timed_out", f"The attempt took longer than {timeout:g} seconds.")
-            assignment.timer = self._loop.call_later(timeout, self.stop, assignment, killed, self.setup.mode == "sync")
+        limits = assignment.limits = assignment.limits or TimeLimits(timeout)
+        limits.begin(lambda verdict: self.stop(assignment, verdict, self.setup.mode == "sync"))
         assignment.send = self.send
         self.send(assignment.run)
 
@@ -167,6 +183,8 @@ class WorkerProcess(asyncio.Protocol):
         if assignment.run.number not in self.assignments:
             return
         assignment.verdict = assignment.verdict or verdict
+        if assignment.limits is not None:
+            assignment.limits.end()
         if force:
             self.is_leaving = True
             self.kill()
@@ -226,9 +244,20 @@ class WorkerProcess(asyncio.Protocol):
                 assignment = self.assignments.get(message.number)
                 if assignment is not None:
                     assignment.capture.add(message.lines)
+            case Beat() | Extend():
+                self._on_time(message)
             case Hello():
                 if not self.hello.done():
                     self.hello.set_result(message)
+
+    def _on_time(self, message: Beat | Extend) -> None:
+        assignment = self.assignments.get(message.number)
+        if assignment is None or assignment.limits is None:
+            return
+        if isinstance(message, Beat):
+            assignment.limits.beat()
+        else:
+            assignment.limits.extend(message.seconds)
 
     def _on_ending(self, message: Returned | Raised | Compensated) -> None:
         assignment = self.assignments.pop(message.number, None)

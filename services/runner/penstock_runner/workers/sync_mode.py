@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,15 +24,17 @@ from penstock.functions.sync_driver import SyncDriver
 from penstock_runner.workers.attempt import enter_span, history_of, opened, prepare, raised, returned
 from penstock_runner.workers.lines import Writer, route_logging
 from penstock_runner.workers.link import Link
-from penstock_runner.workers.messages import Answer, Ask, Compensated, Do, Message, Outcomes, Run
+from penstock_runner.workers.messages import Answer, Ask, Beat, Compensated, Do, Extend, Message, Outcomes, Run
+from penstock_runner.workers.scratch import remove_tree, use_for_temporary_files
 
 
 class SyncMode:
     """The process. SIGTERM asks the running function to stop, by an exception raised in it."""
 
-    def __init__(self, link: Link, scratch: str, *, limited: bool) -> None:
+    def __init__(self, link: Link, scratch: str, directory: str, *, limited: bool) -> None:
         self.link = link
         self.scratch = scratch
+        self.directory = directory
         self.limited = limited
         self.attempt: SyncAttempt | None = None
         self._inbox: deque[Any] = deque()
@@ -71,6 +74,7 @@ class SyncMode:
         token = current_attempt.set(attempt)
         message: Message
         try:
+            use_for_temporary_files(attempt.directory)
             function, args, kwargs = prepare(app, run, attempt, attempt.history)
             enter_span(run)
             if run.compensating:
@@ -90,6 +94,7 @@ class SyncMode:
         sys.stdout.flush()
         sys.stderr.flush()
         self.link.send(message)
+        remove_tree(str(attempt.directory))
 
     def _on_stop(self, *_: object) -> None:
         if self.attempt is not None:
@@ -110,6 +115,7 @@ class SyncAttempt:
         self._stopping = False
         self._interruptible = False
         self._driver = SyncDriver(history_of(run), self._do, self._wait, compensating=run.compensating)
+        self.directory = Path(mode.directory, str(run.number))
         self.writer = Writer(mode.link, run.number)
 
     def interruptible(self) -> "_Interruptible":
@@ -138,6 +144,19 @@ class SyncAttempt:
                 if isinstance(answer, Answer) and answer.call == self._next:
                     break
         return opened(answer)
+
+    def scratch(self) -> Path:
+        return self.directory
+
+    def heartbeat(self) -> None:
+        self._tell(Beat(self._run.number))
+
+    def extend(self, seconds: float) -> None:
+        self._tell(Extend(self._run.number, seconds))
+
+    def _tell(self, message: Message) -> None:
+        with _Interruptible(self, False):
+            self._mode.link.send(message)
 
     def _receive(self) -> Any:
         """The next message to this attempt; outcomes are taken in on the way."""
