@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import FunctionSpec
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
+from penstock_runner.workers.hosts import Host
 from penstock_runner.workers.memory import MemoryWatch
 from penstock_runner.workers.messages import Hello, Raised, Setup
 from penstock_runner.workers.process import WorkerProcess
@@ -30,11 +31,10 @@ Kind = tuple[str, int | None]
 class Pool:
     """Async functions share some processes; a plain function, or one with a memory limit, has one to itself."""
 
-    def __init__(self, app: str, async_processes: int, sync_processes: int, environment: Mapping[str, str]) -> None:
-        self._app = app
+    def __init__(self, host: Host, async_processes: int, sync_processes: int) -> None:
+        self._host = host
         self._async_wanted = max(1, async_processes)
         self._sync_wanted = max(1, sync_processes)
-        self._environment = environment
         self._scratch = tempfile.mkdtemp(prefix="penstock-runner-")
         self._shared: list[WorkerProcess] = []
         self._idle: dict[Kind, list[WorkerProcess]] = {}
@@ -51,13 +51,13 @@ class Pool:
     async def open(self) -> Hello:
         """Start the first process and learn from it what the app has, then start what that needs.
 
-        Raises Rejected `invalid_option` when the app cannot be loaded.
+        Raises Rejected `invalid_option` when its functions cannot be loaded.
         """
         first = await self._start(("async", None))
         hello = await first.hello
         if hello.error:
             await self.close()
-            raise Rejected("invalid_option", f"The app {self._app} cannot be loaded: {hello.error}")
+            raise Rejected("invalid_option", f"{self._host.target} cannot be loaded: {hello.error}")
         self._shared.append(first)
         self._ready.set()
         for _ in range(self._async_wanted - 1):
@@ -165,8 +165,8 @@ class Pool:
                 return
 
     async def _start(self, kind: Kind) -> WorkerProcess:
-        setup = Setup(app=self._app, mode=kind[0], scratch=self._scratch, memory=kind[1])
-        process = WorkerProcess(setup, self._environment, self._on_exit)
+        setup = Setup(app=self._host.target, mode=kind[0], scratch=self._scratch, memory=kind[1])
+        process = WorkerProcess(setup, self._host, self._on_exit)
         self._all.add(process)
         await process.start()
         return process
@@ -195,8 +195,8 @@ class Pool:
     async def _not_loaded(self, error: str) -> None:
         """Try again after a while, longer each time: the app was loaded once, so this may pass."""
         self._failures += 1
-        self.problem = f"worker processes cannot load {self._app}: {error.strip().splitlines()[-1]}"
-        logger.error("worker_cannot_load_app", app=self._app, error=error)
+        self.problem = f"worker processes cannot load {self._host.target}: {error.strip().splitlines()[-1]}"
+        logger.error("worker_cannot_load_app", app=self._host.target, error=error)
         await asyncio.sleep(RESTART_SECONDS * 2 ** min(self._failures, RESTARTS_MAX))
 
     def _on_exit(self, process: WorkerProcess) -> None:
