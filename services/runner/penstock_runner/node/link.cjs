@@ -62,7 +62,7 @@ class Link {
 
   /** Close it when everything is sent. */
   end() {
-    this._socket.end();
+    this._socket.end(() => this._socket.destroy());
   }
 
   /** Send at the end of this turn of the event loop, together with what else it brings. */
