@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,11 +38,10 @@ class WorkerHost:
         self._number = 0
         self._written_before: dict[int, dict[str, int]] = {}
         self._data = b""
-        self._files = ExitStack()
-        self._marker, self._out, self._err = (self._files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-        self._marker.truncate(8)
+        self._marker, self._out, self._err = (tempfile.mkstemp(dir=scratch)[0] for _ in range(3))
+        os.ftruncate(self._marker, 8)
         self._socket, theirs = socket.socketpair()
-        descriptors = (theirs.fileno(), self._marker.fileno())
+        descriptors = (theirs.fileno(), self._marker)
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
         self.process = subprocess.Popen(
             [*kind.command, *map(str, descriptors), str(os.getpid())],
@@ -97,7 +96,8 @@ class WorkerHost:
         self.process.kill()
         self.process.wait(ANSWER_SECONDS)
         self._socket.close()
-        self._files.close()
+        for descriptor in (self._marker, self._out, self._err):
+            os.close(descriptor)
 
     # What the host says.
     def next(self, fits: Any) -> list[Any]:
@@ -147,15 +147,13 @@ class WorkerHost:
 
     def holder(self) -> int:
         """The attempt that holds the process, as the marker says."""
-        return int.from_bytes(os.pread(self._marker.fileno(), 8, 0), _byte_order())
+        return int.from_bytes(os.pread(self._marker, 8, 0), _byte_order())
 
     def errors(self) -> str:
         return self._output()["stderr"].decode(errors="replace")
 
     def _output(self) -> dict[str, bytes]:
-        return {
-            name: os.pread(file.fileno(), 1 << 20, 0) for name, file in (("stdout", self._out), ("stderr", self._err))
-        }
+        return {name: os.pread(file, 1 << 20, 0) for name, file in (("stdout", self._out), ("stderr", self._err))}
 
     def _take(self) -> None:
         """What has arrived already."""
