@@ -15,8 +15,9 @@ from penstock.handle import handle
 from penstock.jetstream.refused import StartRefused
 from penstock.service.lifecycle import system_clock
 from penstock_process import until
-from penstock_runner.workers.hosts import node_host
+from penstock_runner.workers.hosts import NODE_HOST, node_host
 from runner_bench import Bench, StartRunner
+from worker_host import Kind, worker_host
 
 FOLDER = Path(__file__).parent / "javascript"
 
@@ -175,14 +176,12 @@ async def test_a_function_of_both_is_refused(start_runner: StartRunner, tmp_path
         ),
     ],
 )
-async def test_a_folder_that_cannot_be_served_says_why(
-    start_runner: StartRunner, tmp_path: Path, files: dict[str, str], sentence: str
-) -> None:
+def test_a_folder_that_cannot_be_served_says_why(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
     """The sentence names what to change."""
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(Rejected, match=sentence):
-        await start_runner("", node=str(tmp_path))
+    with worker_host(Kind("node", ("node", str(NODE_HOST)), str(tmp_path), "async"), tmp_path) as host:
+        assert sentence in host.setup()[4]
 
 
 def test_without_node_the_start_says_what_to_install(tmp_path: Path) -> None:

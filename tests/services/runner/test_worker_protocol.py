@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-import penstock_runner
 from penstock_process import until
+from penstock_runner.workers.hosts import NODE_HOST
 from worker_host import EXECUTION, Kind, WorkerHost, worker_host
 
 FUNCTIONS = Path(__file__).parent / "conformance"
-NODE_HOST = Path(penstock_runner.__file__).parent / "node" / "host.cjs"
 PYTHON = (sys.executable, "-m", "penstock_runner.workers.child")
 PATHS = {"PYTHONPATH": os.pathsep.join([str(FUNCTIONS), os.environ.get("PYTHONPATH", "")])}
 
