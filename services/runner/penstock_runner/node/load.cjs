@@ -69,14 +69,11 @@ function filesOf(folder) {
 /** Exported name -> value, whichever kind of module it is. */
 async function exportsOf(file) {
   const loaded = await import(pathToFileURL(file));
-  const found = { ...loaded };
-  // All exports of a CommonJS module are the members of its default; some are not recognised one by one.
-  const inner = loaded.default;
-  if (inner !== null && typeof inner === 'object' && (inner.__esModule || !file.endsWith('.mjs'))) {
-    const isWrapped = inner.__esModule === true;
-    for (const [name, value] of Object.entries(inner)) if (isWrapped || !(name in found)) found[name] = value;
-  }
-  return found;
+  const commonjs = require.cache[fs.realpathSync(file)];
+  if (commonjs === undefined) return { ...loaded };
+  // `import` does not see every export of a CommonJS module by its name.
+  const own = commonjs.exports;
+  return typeof own === 'function' ? { default: own, ...own } : { ...own };
 }
 
 function whyNone(root, files) {
