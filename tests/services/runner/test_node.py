@@ -146,6 +146,15 @@ async def test_a_nested_call_is_a_child(bench: Bench, start_runner: StartRunner)
     }
 
 
+async def test_a_later_attempt_does_not_enqueue_again(bench: Bench, start_runner: StartRunner) -> None:
+    """The same call is the same child, twice if it is made twice; only whose result is waited for is made anew."""
+    await start_runner("", node=str(FOLDER))
+    execution = await bench.enqueue("repeats")
+    await bench.due(execution)
+    assert await bench.result(execution) == 2
+    assert (await bench.kinds(execution)).count("ChildCalled") == 4
+
+
 async def test_a_runner_serves_an_app_and_a_folder(bench: Bench, start_runner: StartRunner) -> None:
     """Side by side, each in processes of its own."""
     runtime = await start_runner("sample_app:app", node=str(FOLDER))

@@ -141,7 +141,7 @@ def test_frames_may_come_in_pieces(host: WorkerHost) -> None:
 
 def test_further_members_of_a_message_are_ignored(host: WorkerHost) -> None:
     """A newer runner may say more than the host knows."""
-    message = [*host.message("echo", 1), {}, "something new", None]
+    message = [*host.message("echo", 1), {}, 0, False, "something new", None]
     host.send(message)
     assert host.result_of(message[1]) == [1]
 
@@ -149,9 +149,10 @@ def test_further_members_of_a_message_are_ignored(host: WorkerHost) -> None:
 def test_a_request_is_answered_by_its_number(host: WorkerHost) -> None:
     """A child is made, its result asked for, and the function goes on with the value."""
     number = host.run("relay", {"deep": [1]})
-    enqueue = host.next(lambda message: message[0] == "enqueue")
-    assert (enqueue[1], enqueue[3], json.loads(enqueue[4])) == (number, "echo", [{"deep": [1]}])
-    host.send(["answer", number, enqueue[2], json.dumps(EXECUTION).encode(), "", ""])
+    made = host.next(lambda message: message[0] == "do")
+    kind, _, _, function, ((args, _),), *_ = made[3]
+    assert (made[1], kind, function, json.loads(args)) == (number, "call_children", "echo", [{"deep": [1]}])
+    host.send(["answer", number, made[2], json.dumps([EXECUTION]).encode(), "", ""])
     ask = host.next(lambda message: message[0] == "ask")
     assert (ask[1], ask[3], ask[4], json.loads(ask[5])["timeout"]) == (number, "result", EXECUTION, None)
     host.send(["answer", number, ask[2], b'["done"]', "", ""])
@@ -161,8 +162,8 @@ def test_a_request_is_answered_by_its_number(host: WorkerHost) -> None:
 def test_a_refused_request_fails_who_made_it(host: WorkerHost) -> None:
     """The sentence of the refusal is the message of the error, unless user code catches it."""
     number = host.run("relay", 1)
-    enqueue = host.next(lambda message: message[0] == "enqueue")
-    host.send(["answer", number, enqueue[2], b"null", "unknown_function", "No runner has declared a function 'echo'."])
+    made = host.next(lambda message: message[0] == "do")
+    host.send(["answer", number, made[2], b"null", "unknown_function", "No runner has declared a function 'echo'."])
     end = host.end_of(number)
     assert end[0] == "raised"
     assert "No runner has declared" in end[4]

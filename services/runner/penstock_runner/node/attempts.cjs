@@ -40,7 +40,7 @@ class Attempts {
   }
 }
 
-/** One attempt. Answers of the runner that user code waits for are in `_calls`. */
+/** One attempt. Answers of the runner that user code waits for are in `_waiting`. */
 class Attempt {
   constructor(all, [, number, executionId, name, attempt, args, kwargs, traceId, event, metadata, parentId, rootId]) {
     this.number = number;
@@ -54,12 +54,14 @@ class Attempt {
     this.writer = new Writer(all.link, number);
     this.startedAt = Date.now();
     this.isOver = false;
+    /** How often each call was made, by its key. */
+    this.calls = new Map();
     this._all = all;
     this._args = args;
     this._kwargs = kwargs;
     this._event = event;
     this._abort = new AbortController();
-    this._calls = new Map();
+    this._waiting = new Map();
     this._lastCall = 0;
   }
 
@@ -102,14 +104,14 @@ class Attempt {
     this._lastCall += 1;
     const call = this._lastCall;
     return new Promise((resolve, reject) => {
-      this._calls.set(call, { resolve, reject });
+      this._waiting.set(call, { resolve, reject });
       this._all.link.put([kind, this.number, call, ...fields]);
     });
   }
 
   answered(call, body = Buffer.from('null'), code = '', detail = '') {
-    const waiting = this._calls.get(call);
-    this._calls.delete(call);
+    const waiting = this._waiting.get(call);
+    this._waiting.delete(call);
     const value = JSON.parse(body.toString('utf8'));
     if (code === '') waiting?.resolve(value);
     else waiting?.reject(Object.assign(new Error(detail), { code, members: value }));

@@ -67,3 +67,10 @@ exports.orders = defer(async function orders() {
   const failure = await awaitResult(exports.fails)(null).catch((error) => error.message);
   return { about, before: before.id === execution.id, refusal, failure };
 });
+
+exports.repeats = defer(async function repeats() {
+  const twice = [await exports.about('same'), await exports.about('same')];
+  await awaitResult(exports.about)('awaited');
+  if (context().attempt === 1) throw new Error('once more');
+  return new Set(twice.map((execution) => execution.id)).size;
+}, { retry: { maxAttempts: 1, initialInterval: 1 } });

@@ -1,6 +1,7 @@
 'use strict';
 // Stands in for @defer/client inside the host: what a function enqueues or asks goes through its runner, with no token.
 
+const { createHash } = require('node:crypto');
 const { current } = require('../current.cjs');
 const { isDeferred, nameOf } = require('../deferred.cjs');
 const { milliseconds } = require('../duration.cjs');
@@ -12,6 +13,9 @@ const {
 } = require('./defer_errors.cjs');
 
 const MANIFEST_VERSION = 6;
+const KEY_HASH_CHARS = 24;
+/** Of calls whose order nobody checks on a later attempt. */
+const NO_POSITION = 0;
 const RETRIES_OF_TRUE = 13;
 const RETRY_DEFAULTS = {
   maxAttempts: 0,
@@ -83,17 +87,32 @@ function deferEnabled() {
   return true;
 }
 
-async function enqueue(fn, args) {
+async function enqueue(fn, args, isAwaited = false) {
   if (!isDeferred(fn)) throw new DeferError('only a function made by defer() can be enqueued');
   const name = nameOf(fn);
   const now = Date.now();
   const options = optionsOf(fn.__execOptions ?? {}, now);
-  const id = await ask('enqueue', name, json(args), json({}), json(options));
+  const key = keyOf(name, [args, fn.__execOptions ?? {}], isAwaited);
+  const items = [[json(args), json({})]];
+  const [id] = await ask('do', ['call_children', key, NO_POSITION, name, items, json(options), true, 'leave']);
   const createdAt = new Date(now);
   const scheduledAt = options.at === undefined ? createdAt : new Date(options.at);
   return {
     id, state: 'created', functionName: name, functionId: name, scheduledAt, createdAt, updatedAt: createdAt,
   };
+}
+
+/**
+ * The key of a call. The runner makes the same call of an execution once: so what an earlier attempt has enqueued is
+ * not enqueued again. Whose result is waited for is, since it may have failed.
+ */
+function keyOf(name, content, isAwaited) {
+  const { attempt, calls } = current.getStore() ?? outside();
+  const hash = createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, KEY_HASH_CHARS);
+  const base = isAwaited ? `${name}@${hash}.${attempt}` : `${name}@${hash}`;
+  const count = (calls.get(base) ?? 0) + 1;
+  calls.set(base, count);
+  return count === 1 ? base : `${base}#${count}`;
 }
 
 /** Options of a call as the runner takes them. Here `discardAfter` counts from the call, there from the start. */
@@ -118,7 +137,7 @@ function instantOf(value, now, option) {
 /** Enqueue, and wait for the result. */
 function awaitResult(fn) {
   return async function awaited(...args) {
-    const { id } = await enqueue(fn, args);
+    const { id } = await enqueue(fn, args, true);
     try {
       return await ask('ask', 'result', id, json({ timeout: null }));
     } catch (error) {
@@ -180,13 +199,16 @@ const listExecutionAttempts = overHttp;
 const getExecutionTries = overHttp;
 
 async function ask(kind, ...fields) {
-  const attempt = current.getStore();
-  if (attempt === undefined) throw new DeferError('this works inside a running function only, not while a file loads');
+  const attempt = current.getStore() ?? outside();
   try {
     return await attempt.ask(kind, ...fields);
   } catch (error) {
     throw translated(error, fields);
   }
+}
+
+function outside() {
+  throw new DeferError('this works inside a running function only, not while a file loads');
 }
 
 function json(value) {
