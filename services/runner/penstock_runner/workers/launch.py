@@ -4,6 +4,7 @@ Started as `python -m penstock_runner.workers.launch PROGRAM... SOCKET MARKER RU
 """
 
 import os
+import signal
 import sys
 
 from penstock_runner.workers.confine import die_with, no_core_dumps
@@ -14,6 +15,9 @@ def main() -> None:
     command = sys.argv[1:]
     die_with(int(command[-1]))
     no_core_dumps()
+    # Python ignores these, and what is ignored stays ignored in the program.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     os.execv(command[0], command)  # noqa: S606 - no shell is meant
 
 
