@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from penstock.domain.ids import tick_execution_id
 from penstock.domain.schedule import facts as f
 from penstock.domain.schedule.decide import backfill_ticks, jitter_of, wakes_at
+from penstock.domain.schedule.start import tick_enqueued
 from penstock.domain.schedule.state import fold
 from schedules import ENVIRONMENT, KEY, SECOND, History, at, clock, fired, ledger, spec
 
@@ -25,6 +26,16 @@ def test_a_tick_makes_one_execution_whose_id_is_a_hash_of_schedule_and_tick() ->
     assert decision.fact is not None
     assert decision.fact.entries[0].late_ms == 120
     assert decision.wakes_at == at("00:02:00")
+
+
+def test_the_event_of_a_tick_tells_which_it_is_and_the_next() -> None:
+    """What a function with a schedule may ask for."""
+    first = tick_enqueued(
+        KEY, tick_execution_id(ENVIRONMENT, KEY, at("00:01:00")), at("00:01:00"), spec(), at("00:01:01")
+    )
+    assert first.event is not None
+    data = msgspec.json.decode(first.event)["data"]
+    assert data == {"schedule": KEY, "tick": "2026-01-01T00:01:00.000000Z", "next": "2026-01-01T00:02:00.000000Z"}
 
 
 def test_before_its_tick_nothing_is_decided() -> None:

@@ -31,6 +31,7 @@ app.command(limits)
 
 _COMMANDS = {
     "up": "Start everything on this machine: NATS, all services, your functions.",
+    "run": "Run your functions against a Penstock that is up.",
     "serve": "Run the named services in this process.",
     "trigger": "Publish an event.",
     "call": "Start one execution of a function.",

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import os
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
 
@@ -33,13 +33,17 @@ def serve(
         os.set_inheritable(report_to, False)
     if not services:
         fail("invalid_option", "Name at least one service.", "Known are ingest, scheduler, runner, notifier and query.")
-    settings = load_settings(http_port=port)
+    serve_with(load_settings(http_port=port), services, http=port is not None, report_to=report_to)
+
+
+def serve_with(settings: Settings, services: tuple[str, ...], *, http: bool, report_to: int | None = None) -> NoReturn:
+    """Run them until told to stop, and leave with an exit code."""
     configure_logs(settings, "+".join(services))
     if settings.isolate and landlock_version() < LANDLOCK_VERSION_MIN:
         # Without Landlock user code could read our memory, being of the same user.
         hide_memory()
     try:
-        code = _run(settings, services, http=port is not None, report_to=report_to)
+        code = _run(settings, services, http=http, report_to=report_to)
     except Rejected as error:
         _refuse(error.code, error.detail, "", report_to)
     except StartRefused as refusal:
@@ -84,7 +88,7 @@ def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
     return uvloop.Loop
 
 
-def _refuse(code: str, detail: str, remedy: str, report_to: int | None) -> None:
+def _refuse(code: str, detail: str, remedy: str, report_to: int | None) -> NoReturn:
     """Tell the supervisor, which prints it once; without one, print it here."""
     if report_to is None:
         fail(code, detail, remedy or None)

@@ -1,4 +1,4 @@
-"""`penstock up [module:app]`: NATS, all services and the functions of an app on this machine, until Ctrl-C."""
+"""`penstock up [module:app]`: NATS, all services and your functions on this machine, until Ctrl-C."""
 
 import asyncio
 import os
@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from penstock.cli.options import Node, node_folder
 from penstock.cli.output import Json, console, fail, fail_with, print_json_line
 from penstock.domain.errors import Rejected
 from penstock.jetstream.refused import StartRefused
@@ -34,16 +36,16 @@ FUNCTIONS_SHOWN_MAX = 40
 def up(
     app: Annotated[str | None, Parameter(help="Module and attribute of the app, such as shop:app.")] = None,
     *,
+    node: Node = None,
     data: Annotated[Path | None, Parameter(help="Directory of the log, the view and the key.")] = None,
     port: Annotated[int | None, Parameter(help="HTTP port.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Start everything on this machine. Without an app, the examples are served."""
+    """Start everything on this machine. Without an app or a folder, the examples are served."""
     try:
-        settings = load_settings(app=app, data_dir=str(data) if data else None, http_port=port)
-        settings = load_settings(
-            app=settings.app or EXAMPLE_APP, data_dir=str(settings.data_path), http_port=settings.http_port
-        )
+        settings = load_settings(app=app, node=node_folder(node), data_dir=str(data) if data else None, http_port=port)
+        served = settings.app or ("" if settings.node else EXAMPLE_APP)
+        settings = msgspec.structs.replace(settings, app=served, data_dir=str(settings.data_path))
         configure_logs(settings, "up")
         code = asyncio.run(_run(settings, as_json))
     except Rejected as error:
@@ -92,6 +94,7 @@ def _facts(supervisor: Supervisor) -> dict[str, Any]:
         "url": f"http://{settings.http_host}:{supervisor.http_port}",
         "nats_url": supervisor.nats_url if supervisor.server is not None else "PENSTOCK_NATS_URL",
         "app": settings.app,
+        "node": settings.node,
         "functions": supervisor.functions,
         "data_dir": str(settings.data_path),
         "pid": os.getpid(),
@@ -105,7 +108,7 @@ def _facts(supervisor: Supervisor) -> dict[str, Any]:
 def _panel(supervisor: Supervisor) -> Panel:
     facts, settings = _facts(supervisor), supervisor.settings
     found = facts["functions"]
-    shown = ", ".join(found[:FUNCTIONS_SHOWN_MAX]) or f"none in {settings.app}"
+    shown = ", ".join(found[:FUNCTIONS_SHOWN_MAX]) or f"none in {settings.app or settings.node}"
     if len(found) > FUNCTIONS_SHOWN_MAX:
         shown += f" and {len(found) - FUNCTIONS_SHOWN_MAX} more"
     table = Table.grid(padding=(0, 2))

@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: Annotated[str, "Admin API key; empty: made at the first start and kept in the data directory."] = ""
     signing_key: Annotated[str, "Key that signs tokens of waits; empty: made and kept in the data directory."] = ""
     app: Annotated[str, "Module and attribute of the app that the runner serves, such as shop:app."] = ""
+    node: Annotated[str, "Folder of JavaScript functions that the runner serves with Node.js, such as ./defer."] = ""
     sync_processes: Annotated[int, "Worker processes for plain `def` functions."] = 4
     async_processes: Annotated[int, "Worker processes shared by `async def` functions."] = 1
     grace: Annotated[float, "Seconds a stopping runner lets attempts finish before it hands them back."] = 10.0

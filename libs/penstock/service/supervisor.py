@@ -119,6 +119,7 @@ class Supervisor:
             "PENSTOCK_DATA_DIR": str(self.settings.data_path),
             "PENSTOCK_HTTP_PORT": str(self.settings.http_port),
             "PENSTOCK_APP": self.settings.app,
+            "PENSTOCK_NODE": self.settings.node,
         }
         if self.server is not None:
             chosen["PENSTOCK_NATS_PORT"] = str(self.server.port)

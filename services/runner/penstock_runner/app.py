@@ -4,11 +4,12 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from penstock.domain.errors import Rejected
 from penstock.domain.function.options import FunctionSpec
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.hints import HintInbox
@@ -22,6 +23,7 @@ from penstock.jetstream.work import ACK_PENDING_MAX, JetStreamWork
 from penstock.ports import Unavailable
 from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service
+from penstock.service.settings import Settings
 from penstock_runner.announce import announce, announce_schedules
 from penstock_runner.children import Children
 from penstock_runner.durable import Durable
@@ -33,6 +35,7 @@ from penstock_runner.pinning import LiveVersions
 from penstock_runner.requests import Requests
 from penstock_runner.work import FunctionWork, mark_progress
 from penstock_runner.workers.environment import hidden_paths, worker_environment
+from penstock_runner.workers.hosts import Host, node_host, python_host
 from penstock_runner.workers.messages import Hello
 from penstock_runner.workers.pool import Pool
 
@@ -48,7 +51,7 @@ UNPROTECTED_HINT = (
 class Runner:
     """The parts of one runner, put together."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, host: Host) -> None:
         settings, names = runtime.settings, runtime.names
         connection: Connection = runtime.connections[NAME]
         self.id = new_runner_id()
@@ -56,10 +59,9 @@ class Runner:
         self._connection = connection
         self._leases = LeaseTable(connection, names)
         timers, payloads = JetStreamTimers(connection, names), Payloads(connection, names)
-        self._pool = Pool(
-            settings.app, settings.async_processes, settings.sync_processes, worker_environment(settings.worker_env),
-            hidden_paths(settings) if settings.isolate else None,
-        )  # fmt: skip
+        self._host = host
+        hidden = hidden_paths(settings) if settings.isolate else None
+        self._pool = Pool(host, settings.async_processes, settings.sync_processes, hidden)
         self._shipper = LineShipper(Publisher(connection), names)
         self._gate = Gate(names, runtime.log, runtime.registry)
         log, clock, dice = runtime.log, runtime.clock, runtime.dice
@@ -88,13 +90,14 @@ class Runner:
         if hello.unprotected:
             logger.warning("user_code_not_walled_off", within_reach=hello.unprotected, hint=UNPROTECTED_HINT)
         self._leases.carry({spec.name: spec.version for spec in specs})
+        self._check_names(specs)
         await self._leases.renew(self.id)
         await self._hints.open(self.id)
         await self._gate.open()
         await announce(self._runtime.registry, specs, self.id)
         await self._announce_schedules(hello)
         self._runtime.functions.extend(spec.name for spec in specs)
-        self._runtime.checks["runner.workers"] = lambda: self._pool.problem
+        self._runtime.checks[f"runner.{self._host.name}"] = lambda: self._pool.problem
         self._runtime.checks["runner.nats"] = lambda: self._connection.problem
         self._loops.append(spawn(Heartbeat(self._executor, self._leases).run(), "heartbeat"))
         self._loops.append(spawn(self._gate.watch(), "gate"))
@@ -119,6 +122,14 @@ class Runner:
         with suppress(Unavailable):
             await self._leases.release(self.id)
 
+    def _check_names(self, specs: Sequence[FunctionSpec]) -> None:
+        """A function of two hosts would run now in one, now in the other. Raises Rejected `invalid_name`."""
+        both = sorted({spec.name for spec in specs} & set(self._runtime.functions))
+        if both:
+            raise Rejected(
+                "invalid_name", f"{self._host.target} and the app both have a function {both[0]}; rename one."
+            )
+
     async def _announce_schedules(self, hello: Hello) -> None:
         # Only the runner's user may write declarations, and the log of the process may belong to another.
         log = JetStreamLog(self._connection, self._runtime.names)
@@ -139,17 +150,23 @@ def new_runner_id() -> str:
 
 @asynccontextmanager
 async def open_runner(runtime: Runtime) -> AsyncIterator[Routes]:
-    """Run functions until left; then drain. Without an app there is nothing to run."""
-    if not runtime.settings.app:
-        logger.warning("no_app", hint="Set PENSTOCK_APP to module:attribute, such as shop:app.")
-        yield []
-        return
-    runner = Runner(runtime)
+    """Run functions until left; then drain. Without an app or a folder there is nothing to run."""
+    runners = [Runner(runtime, host) for host in _hosts(runtime.settings)]
+    if not runners:
+        logger.warning("no_app", hint="Set PENSTOCK_APP to module:attribute, such as shop:app, or PENSTOCK_NODE.")
     try:
-        await runner.open()
+        for runner in runners:
+            await runner.open()
         yield []
     finally:
-        await runner.close()
+        await asyncio.gather(*(runner.close() for runner in runners))
+
+
+def _hosts(settings: Settings) -> list[Host]:
+    """What the settings name; each gets a runner of its own. Raises StartRefused when one cannot be started."""
+    environment = worker_environment(settings.worker_env)
+    hosts = [python_host(settings.app, environment)] if settings.app else []
+    return [*hosts, node_host(settings.node, environment)] if settings.node else hosts
 
 
 service = Service(NAME, open_runner, connections=(NAME,))

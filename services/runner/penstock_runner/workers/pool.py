@@ -1,7 +1,7 @@
 """All worker processes of a runner: kept warm, chosen for each attempt, replaced when they die."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -9,6 +9,7 @@ import structlog
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import FunctionSpec
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
+from penstock_runner.workers.hosts import Host
 from penstock_runner.workers.memory import MemoryWatch
 from penstock_runner.workers.messages import Hello, Raised, Setup
 from penstock_runner.workers.process import WorkerProcess
@@ -30,17 +31,11 @@ class Pool:
     """Async functions share some processes; a plain function, or one with a memory limit, has one to itself."""
 
     def __init__(
-        self,
-        app: str,
-        async_processes: int,
-        sync_processes: int,
-        environment: Mapping[str, str],
-        hidden: Sequence[str] | None = None,
+        self, host: Host, async_processes: int, sync_processes: int, hidden: Sequence[str] | None = None
     ) -> None:
-        self._app = app
+        self._host = host
         self._async_wanted = max(1, async_processes)
         self._sync_wanted = max(1, sync_processes)
-        self._environment = environment
         self._hidden = list(hidden) if hidden is not None else None
         self._scratch = ScratchRoot()
         self._shared: list[WorkerProcess] = []
@@ -58,14 +53,14 @@ class Pool:
     async def open(self) -> Hello:
         """Start the first process and learn from it what the app has, then start what that needs.
 
-        Raises Rejected `invalid_option` when the app cannot be loaded.
+        Raises Rejected `invalid_option` when its functions cannot be loaded.
         """
         self._spawn(asyncio.to_thread(self._scratch.clear_leftovers))
         first = await self._start(("async", None))
         hello = await first.hello
         if hello.error:
             await self.close()
-            raise Rejected("invalid_option", f"The app {self._app} cannot be loaded: {hello.error}")
+            raise Rejected("invalid_option", f"{self._host.target} cannot be loaded: {hello.error}")
         self._shared.append(first)
         self._ready.set()
         for _ in range(self._async_wanted - 1):
@@ -173,8 +168,10 @@ class Pool:
                 return
 
     async def _start(self, kind: Kind) -> WorkerProcess:
-        setup = Setup(app=self._app, mode=kind[0], scratch=self._scratch.path, memory=kind[1], hidden=self._hidden)
-        process = WorkerProcess(setup, self._environment, self._on_exit)
+        setup = Setup(
+            app=self._host.target, mode=kind[0], scratch=self._scratch.path, memory=kind[1], hidden=self._hidden
+        )  # fmt: skip
+        process = WorkerProcess(setup, self._host, self._on_exit)
         self._all.add(process)
         try:
             await process.start()
@@ -207,8 +204,8 @@ class Pool:
     async def _not_loaded(self, error: str) -> None:
         """Try again after a while, longer each time: the app was loaded once, so this may pass."""
         self._failures += 1
-        self.problem = f"worker processes cannot load {self._app}: {error.strip().splitlines()[-1]}"
-        logger.error("worker_cannot_load_app", app=self._app, error=error)
+        self.problem = f"worker processes cannot load {self._host.target}: {error.strip().splitlines()[-1]}"
+        logger.error("worker_cannot_load_app", app=self._host.target, error=error)
         await asyncio.sleep(RESTART_SECONDS * 2 ** min(self._failures, RESTARTS_MAX))
 
     def _on_exit(self, process: WorkerProcess) -> None:

@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -17,6 +17,7 @@ import structlog
 
 from penstock_runner.workers.assignment import Assignment, Killed, Request
 from penstock_runner.workers.descendants import MARK, end_below, end_marked
+from penstock_runner.workers.hosts import Host
 from penstock_runner.workers.messages import (
     Ask,
     Beat,
@@ -48,9 +49,7 @@ _names = itertools.count(1)
 class WorkerProcess(asyncio.Protocol):
     """One process. `assignments` are the attempts in it, by number."""
 
-    def __init__(
-        self, setup: Setup, environment: Mapping[str, str], on_exit: Callable[["WorkerProcess"], None]
-    ) -> None:
+    def __init__(self, setup: Setup, host: Host, on_exit: Callable[["WorkerProcess"], None]) -> None:
         self.setup = setup
         self.name = f"{setup.mode}-{next(_names)}"
         self.directory = os.path.join(setup.scratch, self.name)
@@ -61,7 +60,7 @@ class WorkerProcess(asyncio.Protocol):
         self.pid = 0
         self.is_leaving = False
         """It gets no further attempts: it is being replaced."""
-        self._environment = environment
+        self._host = host
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
         self._frames: Frames[FromWorker] = Frames(FromWorker)
@@ -89,9 +88,9 @@ class WorkerProcess(asyncio.Protocol):
             self._marker = mmap.mmap(marker.fileno(), 8)
             descriptors = (theirs.fileno(), marker.fileno())
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "penstock_runner.workers.child", *map(str, descriptors), str(os.getpid()),
+                *self._host.command, *map(str, descriptors), str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL, stdout=self._pipes[0].writer, stderr=self._pipes[1].writer,
-                pass_fds=descriptors, env={**self._environment, MARK: self.directory}, start_new_session=True,
+                pass_fds=descriptors, env={**self._host.environment, MARK: self.directory}, start_new_session=True,
             )  # fmt: skip
         theirs.close()
         for pipe in self._pipes:
@@ -118,7 +117,7 @@ class WorkerProcess(asyncio.Protocol):
         self._settle_all(code)
         if not self.hello.done():
             self.hello.set_result(
-                Hello(error=f"The worker process ended with {_exit_text(code)} while it loaded the app.")
+                Hello(error=f"The worker process ended with {_exit_text(code)} before it had loaded the functions.")
             )
         if self._transport is not None:
             self._transport.close()

@@ -1,0 +1,25 @@
+"""Becomes a host that cannot confine itself, such as Node: bound to the life of its runner, and dumping no core.
+
+Started as `python -m penstock_runner.workers.launch PROGRAM... SOCKET MARKER RUNNER`.
+"""
+
+import os
+import signal
+import sys
+
+from penstock_runner.workers.confine import die_with, no_core_dumps
+
+
+def main() -> None:
+    """Replace this process by the program; both settings outlive that."""
+    command = sys.argv[1:]
+    die_with(int(command[-1]))
+    no_core_dumps()
+    # Python ignores these, and what is ignored stays ignored in the program.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    os.execv(command[0], command)  # noqa: S606 - no shell is meant
+
+
+if __name__ == "__main__":
+    main()

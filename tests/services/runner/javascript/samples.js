@@ -1,0 +1,76 @@
+'use strict';
+// JavaScript functions that end in every way, for the tests of the runner with the Node host.
+
+const { existsSync } = require('node:fs');
+const { assignOptions, awaitResult, cancelExecution, defer, getExecution, getExecutionResult } = require('@defer/client');
+const { context } = require('penstock');
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+async function until(file) {
+  while (!existsSync(file)) await pause();
+}
+
+exports.about = defer(async function about(word) {
+  await pause();
+  console.log(word);
+  const { attempt, metadata, parentId } = context();
+  return { attempt, metadata, parentId };
+});
+
+exports.fails = defer(async function fails(broken) {
+  return broken.member;
+});
+
+exports.waits = defer(async function waits(file) {
+  console.log('waiting');
+  await until(file);
+  return context().attempt;
+});
+
+exports.heeds = defer(async function heeds() {
+  console.log('waiting');
+  const { signal } = context();
+  while (!signal.aborted) await pause();
+  console.log('cleaned up');
+  throw signal.reason;
+});
+
+exports.ignores = defer(async function ignores() {
+  console.log('waiting');
+  await new Promise(() => {});
+}, { maxDuration: 60 });
+
+exports.spins = defer(async function spins() {
+  await pause();
+  for (;;) performance.now();
+}, { maxDuration: 0.2 });
+
+exports.leaks = defer(async function leaks() {
+  setTimeout(() => {
+    throw new RangeError('nobody caught this');
+  }, 5);
+  await new Promise(() => {});
+});
+
+exports.quits = defer(async function quits() {
+  await pause();
+  process.exit(0);
+});
+
+exports.orders = defer(async function orders() {
+  const about = await awaitResult(exports.about)('as a child');
+  const execution = await assignOptions(exports.ignores, { delay: '1h' })();
+  const before = await getExecution(execution.id);
+  const refusal = await getExecutionResult(execution.id).catch((error) => error.name);
+  await cancelExecution(execution.id, true);
+  const failure = await awaitResult(exports.fails)(null).catch((error) => error.message);
+  return { about, before: before.id === execution.id, refusal, failure };
+});
+
+exports.repeats = defer(async function repeats() {
+  const twice = [await exports.about('same'), await exports.about('same')];
+  await awaitResult(exports.about)('awaited');
+  if (context().attempt === 1) throw new Error('once more');
+  return new Set(twice.map((execution) => execution.id)).size;
+}, { retry: { maxAttempts: 1, initialInterval: 1 } });
