@@ -166,7 +166,9 @@ def _hosts(settings: Settings) -> list[Host]:
     """What the settings name; each gets a runner of its own. Raises StartRefused when one cannot be started."""
     environment = worker_environment(settings.worker_env)
     hosts = [python_host(settings.app, environment)] if settings.app else []
-    return [*hosts, node_host(settings.node, environment)] if settings.node else hosts
+    if settings.node:
+        hosts.append(node_host(settings.node, environment, hidden_paths(settings) if settings.isolate else None))
+    return hosts
 
 
 service = Service(NAME, open_runner, connections=(NAME,))

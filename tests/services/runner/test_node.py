@@ -1,5 +1,6 @@
 """JavaScript functions under a runner: how they end, what they take with them, and what they may ask for."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from penstock.domain.execution.commands import RequestCancel
 from penstock.domain.execution.facts import AnyFact, AttemptLost
 from penstock.handle import handle
 from penstock.jetstream.refused import StartRefused
+from penstock.service import kernel
 from penstock.service.lifecycle import system_clock
 from penstock_process import until
 from penstock_runner.workers.hosts import NODE_HOST, node_host
@@ -229,3 +231,18 @@ def test_a_host_that_cannot_bind_itself_dies_with_its_runner() -> None:
     runner.wait(10)
     until(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
     runner.stdout.close()
+
+
+async def test_javascript_does_not_reach_the_credentials(
+    bench: Bench, start_runner: StartRunner, tmp_path: Path
+) -> None:
+    """The walls are those around Python functions."""
+    if kernel.landlock_version() < kernel.LANDLOCK_VERSION_MIN:
+        pytest.skip("this kernel has no Landlock (Linux 5.19)")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "api-key").write_text("secret")
+    await start_runner("", node=str(FOLDER), data_dir=str(data))
+    paths = [f"/proc/{os.getpid()}/root{data}/api-key", f"/proc/{os.getpid()}/environ"]
+    found = await bench.result(await bench.enqueue("looks", paths))
+    assert found == ["EACCES", "EACCES"]

@@ -1,9 +1,10 @@
 """The programs in which user code runs: how each is started, and what it is told to load."""
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,8 @@ from penstock.jetstream.refused import StartRefused
 NODE_MAJOR_MIN = 20
 NODE_HOST = Path(__file__).resolve().parent.parent / "node" / "host.cjs"
 VERSION_SECONDS = 10.0
+HIDDEN = "PENSTOCK_HIDDEN"
+"""Variable that tells the launcher which paths the program may not see; the program itself does not get it."""
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -29,13 +32,17 @@ def python_host(app: str, environment: Mapping[str, str]) -> Host:
     return Host("python", (sys.executable, "-m", "penstock_runner.workers.child"), app, environment)
 
 
-def node_host(folder: str, environment: Mapping[str, str]) -> Host:
-    """JavaScript functions of a folder. Raises StartRefused when there is no Node.js that can run them."""
+def node_host(folder: str, environment: Mapping[str, str], hidden: Sequence[str] | None = None) -> Host:
+    """JavaScript functions of a folder, which may not see `hidden` (None: no walls around them).
+
+    Raises StartRefused when there is no Node.js that can run them.
+    """
     node = _find_node(environment)
     # Node cannot bind its life to that of its parent; the launcher can.
     launch = (sys.executable, "-m", "penstock_runner.workers.launch")
     command = (*launch, node, "--enable-source-maps", str(NODE_HOST))
-    return Host("node", command, str(Path(folder).resolve()), environment)
+    walls = {HIDDEN: os.pathsep.join(hidden)} if hidden is not None else {}
+    return Host("node", command, str(Path(folder).resolve()), {**environment, **walls})
 
 
 def _find_node(environment: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Becomes a host that cannot confine itself, such as Node: bound to the life of its runner, and dumping no core.
+"""Becomes a host that cannot confine itself, such as Node: behind walls, bound to its runner, dumping no core.
 
 Started as `python -m penstock_runner.workers.launch PROGRAM... SOCKET MARKER RUNNER`.
 """
@@ -8,11 +8,17 @@ import signal
 import sys
 
 from penstock_runner.workers.confine import die_with, no_core_dumps
+from penstock_runner.workers.hosts import HIDDEN
+from penstock_runner.workers.walls import build
 
 
 def main() -> None:
-    """Replace this process by the program; both settings outlive that."""
+    """Replace this process by the program; all of these settings outlive that."""
     command = sys.argv[1:]
+    hidden = os.environ.pop(HIDDEN, None)
+    missing = build(hidden.split(os.pathsep)) if hidden is not None else []
+    if missing:
+        print(f"JavaScript functions are not kept from the {' and '.join(missing)} of the services.", file=sys.stderr)
     die_with(int(command[-1]))
     no_core_dumps()
     # Python ignores these, and what is ignored stays ignored in the program.

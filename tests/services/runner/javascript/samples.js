@@ -74,3 +74,15 @@ exports.repeats = defer(async function repeats() {
   if (context().attempt === 1) throw new Error('once more');
   return new Set(twice.map((execution) => execution.id)).size;
 }, { retry: { maxAttempts: 1, initialInterval: 1 } });
+
+exports.looks = defer(async function looks(paths) {
+  const { readFileSync } = require('node:fs');
+  const read = (path) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      return error.code;
+    }
+  };
+  return paths.map(read);
+});
