@@ -44,7 +44,8 @@ class Stream:
         await self._while()
         found = [event for event in self.events[after:] if event.name == name]
         part = found[: self._chance.randint(1, 4)]
-        await self._while()
+        # Long enough for others to see what is published meanwhile.
+        await self._while(30)
         return part, len(part) == len(found)
 
     async def follow(self, names: Collection[str], after: int) -> AsyncGenerator[list[StoredEvent], None]:
@@ -59,8 +60,8 @@ class Stream:
             after = part[-1].sequence
             yield part
 
-    async def _while(self) -> None:
-        for _ in range(self._chance.randint(0, 3)):
+    async def _while(self, most: int = 3) -> None:
+        for _ in range(self._chance.randint(0, most)):
             await asyncio.sleep(0)
 
 
@@ -127,9 +128,10 @@ class World:
             for _ in range(self.chance.randint(0, 3)):
                 await asyncio.sleep(0)
             sequence = int(match.event.id.partition("-")[0])
-            known = self.ended.setdefault(match.wait.execution_id, sequence)
-            assert known == sequence
-            self._append(match.wait.execution_id, f.Woken(n=4, at=1, wait="w", outcome="event", wakes=True))
+            if match.wait.execution_id not in self.ended:
+                # The log takes the first answer.
+                self.ended[match.wait.execution_id] = sequence
+                self._append(match.wait.execution_id, f.Woken(n=4, at=1, wait="w", outcome="event", wakes=True))
 
     def _append(self, execution_id: str, fact: f.AnyFact) -> None:
         subject = NAMES.fact_subject(execution_id, "f", "fact")
@@ -147,15 +149,17 @@ class World:
 async def _play(world: World, steps: int) -> None:
     chance = world.chance
     for _ in range(steps):
+        for _ in range(chance.randint(0, 4)):
+            await asyncio.sleep(0)
         what = chance.random()
         if what < 0.45:
             world.stream.publish(chance.choice(WORDS), chance.randint(0, 3))
         elif what < 0.8:
             end = len(world.stream.events)
             world.open(chance.choice(WORDS), chance.randint(0, 3), chance.randint(max(0, end - 5), end))
-        elif what < 0.85:
+        elif what < 0.84:
             await world.matching.mark()
-        elif what < 0.9:
+        elif what < 0.86:
             await world.kill()
             world.begin()
         else:
@@ -163,13 +167,13 @@ async def _play(world: World, steps: int) -> None:
                 await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(20))
 async def test_each_wait_ends_with_the_first_event_that_fits(seed: int, monkeypatch: Any) -> None:
     """However waits, events, answers, bookmarks and deaths of the scheduler come together."""
     monkeypatch.setattr(event_waits, "IDLE_SECONDS", 0.0)
     monkeypatch.setattr(event_waits, "LOOK_SECONDS", 0.001)
     world = World(seed)
-    await _play(world, 120)
+    await _play(world, 200)
     async with asyncio.timeout(20):
         while world.ended != world.expected():
             await asyncio.sleep(0.001)

@@ -81,6 +81,7 @@ class EventMatching:
         self._step: asyncio.Task[list[StoredEvent]] | None = None
         self._looks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._failure: BaseException | None = None
         self._is_taking = False
         self._idle_since: float | None = None
         self._known = (0, 0)
@@ -105,6 +106,9 @@ class EventMatching:
     async def _turn(self, stopping: asyncio.Event) -> None:
         """Begin what has to begin, then wait for events or for a change."""
         self._changed.clear()
+        if self._failure is not None:
+            # Its waits would never be looked at again: let the process begin anew.
+            raise self._failure
         names = self._agenda.events.names
         if not names:
             await self._rest()
@@ -187,6 +191,8 @@ class EventMatching:
 
     def _looked(self, look: asyncio.Task[None]) -> None:
         self._looks.discard(look)
+        if not look.cancelled():
+            self._failure = look.exception() or self._failure
         self._changed.set()
 
     async def _look(self, name: str, waits: Sequence[EventWait]) -> None:
