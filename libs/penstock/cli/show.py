@@ -8,6 +8,7 @@ from rich.text import Text
 
 from penstock.cli.api import Api, segment
 from penstock.cli.output import Json, console, print_json, print_table, state_text, visible
+from penstock.domain.limits import page_items_max
 from penstock.service.settings import load_settings
 
 FIELDS = (
@@ -40,17 +41,23 @@ def show_(
 ) -> None:
     """Show EXECUTION with its arguments, result, attempts, steps and facts."""
     path = f"/v1/executions/{segment(execution)}"
+    cut: list[str] = []
     with Api(load_settings(), as_json=as_json) as api:
         shown = dict(api.get(path))
         shown["arguments"] = api.get(f"{path}/arguments")
         if shown["state"] == "succeeded":
             shown["result"] = api.get(f"{path}/result")
         for part in ("attempts", "steps", "facts", *(("logs",) if logs else ())):
-            shown[part] = api.get(f"{path}/{part}")["data"]
+            page = api.get(f"{path}/{part}", {"limit": str(page_items_max)})
+            shown[part] = page["data"]
+            if page["next"]:
+                cut.append(part)
     if as_json:
         print_json(shown)
-    else:
-        _print(shown)
+        return
+    _print(shown)
+    for part in cut:
+        console.print(f"\nThese are the first {page_items_max} {part}; the rest is at {path}/{part}.", soft_wrap=True)
 
 
 def _print(shown: dict[str, Any]) -> None:
@@ -99,9 +106,8 @@ def _detail(step: dict[str, Any]) -> str:
         again = f", again at {step['retry_at']}" if step["retry_at"] else ""
         return _cell(step["error"]) + tries + again
     if step["children"]:
-        return ", ".join(f"{child['function']} {child['id']} {child['state'] or '...'}" for child in step["children"])[
-            :RESULT_CHARS_MAX
-        ]
+        words = (f"{child['function']} {child['id']} {child['state'] or '...'}" for child in step["children"])
+        return ", ".join(words)[:RESULT_CHARS_MAX]
     if step["state"] == "waiting":
         match = f" {msgspec.json.encode(step['match']).decode()}" if step["match"] else ""
         until = f" until {step['until']}" if step["until"] else ""
