@@ -307,7 +307,8 @@ class Executor:
         total = None
         if state.deadline_at is not None and state.compensating is None:
             total = (state.deadline_at - self._clock()) / 1_000_000
-        assignment.limits = TimeLimits(timeout, total, spec.heartbeat)
+        if total is not None or spec.heartbeat is not None:
+            assignment.limits = TimeLimits(timeout, total, spec.heartbeat)
         try:
             await self._confirm(activity)
             return await self._pool.run(spec, assignment, timeout)

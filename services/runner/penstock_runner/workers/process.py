@@ -172,8 +172,10 @@ class WorkerProcess(asyncio.Protocol):
     def assign(self, assignment: Assignment, timeout: float | None) -> None:
         """Run it here. Its `ending` will be set, whatever happens."""
         self.assignments[assignment.run.number] = assignment
-        limits = assignment.limits = assignment.limits or TimeLimits(timeout)
-        limits.begin(lambda verdict: self.stop(assignment, verdict, self.setup.mode == "sync"))
+        if assignment.limits is None and timeout is not None:
+            assignment.limits = TimeLimits(timeout)
+        if assignment.limits is not None:
+            assignment.limits.begin(lambda verdict: self.stop(assignment, verdict, self.setup.mode == "sync"))
         assignment.send = self.send
         self.send(assignment.run)
 
