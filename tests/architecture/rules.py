@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("msgspec", "httpx2", "penstock.client", "penstock.functions", "penstock.domain", "penstock.service.settings"),
     ),
     "penstock.jetstream": ("nats", "msgspec", "structlog", "penstock.jetstream", *CORE),
+    "penstock.egress": ("httpcore2", "standardwebhooks", "penstock.egress", *CORE),
     "penstock.telemetry": ("opentelemetry", "msgspec", "structlog", "penstock.telemetry", *CORE),
     "penstock.service": ("cel", "litestar", "uvicorn", "msgspec", "structlog", *CORE, *KIT),
     "penstock.cli": (
@@ -39,7 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(*SERVICE, "uvloop", "uuid_utils", "opentelemetry"),
         *("penstock_runner", "penstock", "penstock.functions", "penstock.client"),
     ),
-    "penstock_notifier": (*SERVICE, "litestar", "penstock_notifier"),
+    "penstock_notifier": (*SERVICE, "litestar", "aiosmtplib", "penstock.egress", "penstock_notifier"),
     "penstock_query": (*SERVICE, "litestar", "sqlalchemy", "penstock_query"),
 }
 

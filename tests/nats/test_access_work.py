@@ -9,13 +9,16 @@ import pytest
 
 from penstock.domain.execution.facts import Cancelled
 from penstock.domain.function.options import FunctionSpec
-from penstock.domain.system import EventFannedOut
+from penstock.domain.notify.notice import Notice
+from penstock.domain.system import EventFannedOut, NotificationReplayed, NotificationSent
 from penstock.jetstream.access import OPERATOR, SERVICES, authorization, passwords
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.follow import follow
+from penstock.jetstream.leader import Leadership
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.notices import Bookmark, NoticeLog
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.positions import Positions
 from penstock.jetstream.provision import drift, provision
@@ -27,7 +30,7 @@ from penstock.jetstream.stored_events import StoredEvents
 from penstock.jetstream.timers import JetStreamTimers, WakeUps
 from penstock.jetstream.work import JetStreamWork
 from penstock.ports import Append
-from penstock.wire.names import Names
+from penstock.wire.names import VIEW_READER, Names
 from sample_facts import FUNCTION, entry, new_id, now
 
 NAMES = Names("shop")
@@ -157,6 +160,35 @@ async def notify(connection: Connection) -> None:
     await Publisher(connection).publish(NAMES.notification_subject("failed", FUNCTION), b"{}")
 
 
+async def deliver_notices(connection: Connection) -> None:
+    notices = NoticeLog(JetStreamLog(connection, NAMES))
+    notice = Notice(id=new_id(), rule="r", about="failed", at=now(), text="It failed.")
+    assert await notices.due("ops", notice, now())
+    delivery = await notices.read("ops", notice.id)
+    assert delivery is not None
+    await notices.tell(delivery, NotificationSent(at=now()))
+    await notices.disable("ops", "HTTP 410", now())
+    bookmark = Bookmark(notices.log, "notify")
+    await bookmark.load()
+    await bookmark.store(b"{}")
+    leadership = Leadership(connection, NAMES, "notify", new_id())
+    assert await leadership.hold()
+    await leadership.give_up()
+
+
+async def replay_notices(connection: Connection) -> None:
+    notices = NoticeLog(JetStreamLog(connection, NAMES))
+    notice = Notice(id=new_id(), rule="r", about="failed", at=now(), text="It failed.")
+    await notices.due("ops", notice, now())
+    (delivery,) = await notices.find(notice.id)
+    await notices.tell(delivery, NotificationReplayed(at=now(), author="ada"))
+    await notices.enable("ops", "ada", now())
+
+
+async def tell_position(connection: Connection) -> None:
+    await Positions(connection, NAMES).store(VIEW_READER, 1)
+
+
 async def follow_streams(connection: Connection) -> None:
     for stream in (NAMES.executions, NAMES.events, NAMES.logs, NAMES.notifications):
         following = follow(connection, stream, 0)
@@ -201,6 +233,7 @@ DUTIES: dict[str, list[Work]] = {
         store_payloads,
         know_functions,
         send_hints,
+        replay_notices,
     ],
     "scheduler": [
         append_and_follow,
@@ -224,8 +257,8 @@ DUTIES: dict[str, list[Work]] = {
         write_lines,
         hear_hints,
     ],
-    "notifier": [notify, know_functions, read_payloads],
-    "query": [follow_streams, know_functions, read_payloads],
+    "notifier": [notify, deliver_notices, know_functions, read_payloads],
+    "query": [follow_streams, tell_position, know_functions, read_payloads],
     "operator": [examine, follow_streams],
 }
 

@@ -28,6 +28,8 @@ app.command(schedules)
 app.command(tokens)
 limits = cyclopts.App(name="limits", help="Limits of flow control, and changing them while everything runs.")
 app.command(limits)
+notifications = cyclopts.App(name="notifications", help="What was told to channels, and telling it once more.")
+app.command(notifications)
 
 _COMMANDS = {
     "up": "Start everything on this machine: NATS, all services, your functions.",
@@ -68,6 +70,13 @@ for _name, _help in _SCHEDULES.items():
     schedules.command(f"penstock.cli.schedules:{_name}_", name=_name, help=_help)
 tokens.command("penstock.cli.tokens:complete", name="complete", help="Answer with a value.")
 tokens.command("penstock.cli.tokens:reject", name="reject", help="Say no.")
+_NOTIFICATIONS = {
+    "list": "List notifications with what became of them, the latest first.",
+    "replay": "Deliver one once more, or try a rule on what was recorded.",
+    "enable": "Enable a channel whose receiver wanted nothing more.",
+}
+for _name, _help in _NOTIFICATIONS.items():
+    notifications.command(f"penstock.cli.notifications:{_name}_", name=_name, help=_help)
 functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
 functions.command("penstock.cli.limits:pause", name="pause", help="Start nothing more of a function; keep everything.")
 functions.command("penstock.cli.limits:resume", name="resume", help="End a pause.")

@@ -21,6 +21,7 @@ from penstock.domain.errors import Rejected
 from penstock.jetstream.refused import StartRefused
 from penstock.service.keys import key_path
 from penstock.service.logs import configure_logs
+from penstock.service.notify_config import check_secrets, load_config
 from penstock.service.settings import Settings, load_settings
 from penstock.service.supervisor import Supervisor, tell_on_stderr
 
@@ -47,6 +48,8 @@ def up(
         served = settings.app or ("" if settings.node else EXAMPLE_APP)
         settings = msgspec.structs.replace(settings, app=served, data_dir=str(settings.data_path))
         configure_logs(settings, "up")
+        # What is wrong with the file is said before anything is started.
+        check_secrets(load_config(settings).channels)
         code = asyncio.run(_run(settings, as_json))
     except Rejected as error:
         fail_with(error, as_json=as_json)

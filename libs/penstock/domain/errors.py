@@ -21,6 +21,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "invalid_name": ErrorKind(422, "Not a valid name", "Use letters, digits, '_' and '-'; dots only in event names."),
     "invalid_duration": ErrorKind(422, "Not a valid duration", "Write '250ms', '90s', '1h30m', '2d', '1w' or 'PT5M'."),
     "invalid_option": ErrorKind(422, "Not a valid option", "See the options in the README."),
+    "invalid_config": ErrorKind(422, "The configuration is wrong", "Correct the file; see the README."),
     "invalid_query": ErrorKind(400, "Not a valid query", "See /schema for the parameters."),
     "unknown_function": ErrorKind(404, "No such function", "Start a runner that has it, or correct the name."),
     "unknown_execution": ErrorKind(404, "No such execution", "Check the id and the environment."),
@@ -30,6 +31,8 @@ CATALOGUE: dict[str, ErrorKind] = {
         404, "No such token", "Use it as it was given; services on several machines need one PENSTOCK_SIGNING_KEY."
     ),
     "too_many_messages": ErrorKind(409, "Too many unread messages", "Wait until the execution has received some."),
+    "unknown_notification": ErrorKind(404, "No such notification", "List them with `penstock notifications list`."),
+    "unknown_channel": ErrorKind(404, "No such channel", "Channels are named in the notification settings."),
     "unknown_route": ErrorKind(404, "No such address", "See /schema for the addresses."),
     "method_not_allowed": ErrorKind(405, "Not allowed here", "See /schema for the methods."),
     "unsupported_media_type": ErrorKind(415, "Unknown media type", "Send application/json or a CloudEvent."),

@@ -10,6 +10,13 @@ arguments_bytes_max = 4 * 1024 * 1024
 """Largest arguments of one execution over HTTP; over NATS `event_bytes_max` holds."""
 result_bytes_max = 1024 * 1024 * 1024
 """Largest result of one execution."""
+url_chars_max = 2048
+command_words_max = 256
+command_chars_max = 32 * 1024
+"""Words of a command, and all their characters together."""
+signing_secret_bytes_min = 24
+signing_secret_bytes_max = 64
+"""The random bytes of a signing secret, as Standard Webhooks wants them."""
 json_depth_max = 64
 """Deepest nesting of arrays and objects in arguments and event data."""
 batch_items_max = 1000
@@ -91,3 +98,6 @@ backfill_ticks_max = 1000
 """Ticks of one backfill."""
 tick_arguments_bytes_max = 16 * 1024
 """Arguments of a schedule: each tick carries them into the log."""
+notify_channels_max = 50
+notify_rules_max = 100
+"""Each rule looks at every fact."""

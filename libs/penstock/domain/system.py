@@ -3,6 +3,7 @@
 import msgspec
 
 from penstock.domain.function.options import FunctionSpec
+from penstock.domain.notify.notice import Notice
 
 
 class SystemFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -89,4 +90,59 @@ class AdmissionDecided(SystemFact, frozen=True, kw_only=True, tag="admission_dec
     leader: str
 
 
-AnySystemFact = EventFannedOut | EventRejected | FunctionDeclared | LimitChanged | Paused | Resumed | AdmissionDecided
+class NotificationDue(SystemFact, frozen=True, kw_only=True, tag="notification_due"):
+    """A rule has something to say to a channel. The first fact of a delivery."""
+
+    channel: str
+    notice: Notice
+
+
+class NotificationSent(SystemFact, frozen=True, kw_only=True, tag="notification_sent"):
+    """The channel took it. `receipt` is what the channel needs to change the message later."""
+
+    detail: str = ""
+    receipt: dict[str, str] = {}
+
+
+class NotificationFailed(SystemFact, frozen=True, kw_only=True, tag="notification_failed"):
+    """A try failed. `next_at` None: it is not tried again (dead)."""
+
+    detail: str
+    next_at: int | None = None
+
+
+class NotificationReplayed(SystemFact, frozen=True, kw_only=True, tag="notification_replayed"):
+    """Somebody wants it delivered once more, now."""
+
+    author: str
+
+
+class ChannelDisabled(SystemFact, frozen=True, kw_only=True, tag="channel_disabled"):
+    """The receiver wants nothing more: nothing is sent there until somebody enables the channel."""
+
+    channel: str
+    reason: str
+
+
+class ChannelEnabled(SystemFact, frozen=True, kw_only=True, tag="channel_enabled"):
+    """The end of that."""
+
+    channel: str
+    author: str
+
+
+AnySystemFact = (
+    EventFannedOut
+    | EventRejected
+    | FunctionDeclared
+    | LimitChanged
+    | Paused
+    | Resumed
+    | AdmissionDecided
+    | NotificationDue
+    | NotificationSent
+    | NotificationFailed
+    | NotificationReplayed
+    | ChannelDisabled
+    | ChannelEnabled
+)

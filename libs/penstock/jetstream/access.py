@@ -16,7 +16,7 @@ from typing import Any
 
 from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.server import write_private
-from penstock.wire.names import TRIGGER_USER, Names
+from penstock.wire.names import TRIGGER_USER, VIEW_READER, Names
 
 PASSWORDS_FILE = "nats.json"
 OPERATOR = "operator"
@@ -102,6 +102,8 @@ def _ingest(names: Names) -> list[str]:
         names.system_subject("event_rejected", ">"),
         names.system_subject("schedule", ">"),
         *(names.system_subject(kind, ">") for kind in ("limit_changed", "paused", "resumed")),
+        names.delivery_filter(),
+        names.channel_subject("*"),
         *_make_consumers(names.events),
         *_read_consumer(names.events, names.fan_out_consumer),
         *_look_up(names.events),
@@ -158,6 +160,9 @@ def _notifier(names: Names) -> list[str]:
         f"$JS.ACK.{names.executions}.>",
         *names.notification_subjects(),
         *_look_up(names.notifications),
+        names.delivery_filter(),
+        names.channel_subject("*"),
+        *_leases(names),
         names.position_subject("*"),
         *_look_up(names.positions_stream),
         *_registry(names),
@@ -175,6 +180,7 @@ def _query(names: Names) -> list[str]:
         *_registry(names),
         *_look_up(names.leases_stream),
         *_read_payloads(names),
+        names.position_subject(VIEW_READER),
         names.ask_subject("*"),
     ]
 

@@ -18,7 +18,9 @@ from penstock.domain.limits import message_bytes_max, request_bytes_max
 from penstock.ports import Unavailable
 from penstock.service.direct import OPTION, Call, DirectRoute
 from penstock.service.openapi import document, openapi_config
+from penstock.service.pages import SIGN_IN, Door, is_page
 from penstock.service.problems import Answer, problem_answer
+from penstock.service.session import Sessions, session_of
 
 logger = structlog.get_logger("penstock")
 
@@ -39,13 +41,22 @@ Check = Callable[[], str | None]
 
 
 class HttpApp:
-    """ASGI: key, then size, then the direct routes, then Litestar; every error is a problem document."""
+    """ASGI: key (for pages a session will do), size, direct routes, Litestar; every error is a problem document."""
 
-    def __init__(self, routes: Sequence[ControllerRouterHandler], api_key: str, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        routes: Sequence[ControllerRouterHandler],
+        api_key: str,
+        checks: Mapping[str, Check],
+        *,
+        secure: bool = False,
+    ) -> None:
+        """`secure`: people reach it over HTTPS, and cookies must not travel otherwise."""
         if not api_key:
             raise Rejected("invalid_option", "There is no API key. Set PENSTOCK_API_KEY.")
         self._bearer = b"Bearer " + api_key.encode()
         self._key = api_key.encode()
+        self._door = Door(Sessions(api_key), secure=secure)
         self._direct = _direct_routes(routes)
         self.litestar = Litestar(
             route_handlers=[*routes, *_health_routes(checks)],
@@ -63,8 +74,10 @@ class HttpApp:
         path, method = scope["path"], scope["method"]
         headers = dict(scope["headers"])
         if not (self._is_authorised(headers.get(b"authorization", b"")) or self._is_open(path)):
-            await _send_answer(send, problem_answer(Rejected("unauthorized", "The API key is missing or wrong.")))
-            return
+            refusal = await self._at_the_door(path, method, scope["query_string"], headers, receive)
+            if refusal is not None:
+                await _send_answer(send, refusal)
+                return
         if method in ("POST", "OPTIONS"):
             for direct in self._direct:
                 value = direct.match(path)
@@ -78,6 +91,19 @@ class HttpApp:
 
     def _is_open(self, path: str) -> bool:
         return path in OPEN_PATHS or any(each.is_open and each.match(path) is not None for each in self._direct)
+
+    async def _at_the_door(
+        self, path: str, method: str, query: bytes, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Answer | None:
+        """What to answer a request without the key; None lets it in, since it has a session and wants a page."""
+        if not is_page(path):
+            return problem_answer(Rejected("unauthorized", "The API key is missing or wrong."))
+        if path == SIGN_IN:
+            try:
+                return self._door.sign_in(await read_body(headers, receive) if method == "POST" else b"")
+            except Rejected as refusal:
+                return problem_answer(refusal, path)
+        return self._door.refusal(path, query, method, session_of(headers))
 
     def _is_authorised(self, header: bytes) -> bool:
         if hmac.compare_digest(header, self._bearer):

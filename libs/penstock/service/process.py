@@ -164,7 +164,8 @@ async def _listen(
     stack: AsyncExitStack, settings: Settings, runtime: Runtime, routes: Sequence[ControllerRouterHandler]
 ) -> int:
     """Serve HTTP until the process stops; answers with the port. Raises StartRefused when the port cannot be had."""
-    app = HttpApp(routes, find_key(settings) or "", runtime.checks)
+    secure = settings.page_url.startswith("https://")
+    app = HttpApp(routes, find_key(settings) or "", runtime.checks, secure=secure)
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(serve_http(app, settings, runtime.stopping, listening.set_result), name="http")
     either: set[asyncio.Future[Any]] = {server, listening}

@@ -44,14 +44,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "http://127.0.0.1:8700"
     )
     public_url: Annotated[
-        str, "Where the outside reaches the HTTP port, for addresses in tokens; unset: the URL above."
+        str, "Where the outside reaches the HTTP port, for addresses in tokens and notifications; unset: the URL above."
     ] = "http://127.0.0.1:8700"
     isolate: Annotated[bool, "Keep user code from the files and processes of the services; then no sudo there."] = True
+    egress_allow: Annotated[
+        str, "Hosts, addresses and networks (CIDR) that outgoing requests may reach though they are not public."
+    ] = ""
+    notify_config: Annotated[
+        str, "TOML file with the channels and rules of notifications; empty: notify.toml in the data directory, if any."
+    ] = ""
+    notify_arguments: Annotated[bool, "Whether notifications carry the arguments of executions."] = False
     worker_env: Annotated[str, "Names of environment variables that user code may see, comma-separated."] = ""
 
     @property
     def data_path(self) -> Path:
         return Path(self.data_dir).expanduser().resolve()
+
+    @property
+    def page_url(self) -> str:
+        """Where people find pages, without a slash at the end."""
+        return self.public_url.rstrip("/")
 
 
 SECRET = frozenset({"api_key", "nats_url", "database_url", "signing_key"})

@@ -15,6 +15,9 @@ IDEMPOTENCY_KEY = "Penstock-Idempotency-Key"
 EXECUTION_ID = "Penstock-Execution-Id"
 MSG_ID = "Nats-Msg-Id"
 TRACEPARENT = "traceparent"
+WEBHOOK_ID = "webhook-id"
+WEBHOOK_TIMESTAMP = "webhook-timestamp"
+WEBHOOK_SIGNATURE = "webhook-signature"
 CONTENT_TYPE = "Content-Type"
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
@@ -39,6 +42,9 @@ TRIGGER_USER = "trigger"
 
 FLOW_LANE = "flow"
 """The lane of all admissions of an environment: its limit covers all functions."""
+
+VIEW_READER = "view"
+"""The reader of the log whose position tells how far the view is."""
 
 FactClass = Literal["run", "end", "fact"]
 SchedulePart = Literal["fact", "tick"]
@@ -139,6 +145,25 @@ class Names:
             return None
         token, _, part = subject[len(prefix) :].partition(".")
         return (self.schedule_key(token), part) if part in ("fact", "tick") else None  # type: ignore[return-value]
+
+    # Notifications: all facts of one delivery on one subject.
+    def delivery_subject(self, channel: str, notification: str) -> str:
+        return self.system_subject("notification", f"{channel}.{notification}")
+
+    def delivery_filter(self, channel: str = "*", notification: str = "*") -> str:
+        return self.delivery_subject(channel, notification)
+
+    def parse_delivery_subject(self, subject: str) -> tuple[str, str] | None:
+        """(channel, notification) of a subject of a delivery; None for any other."""
+        prefix = f"{self.root}.c.notification."
+        if not subject.startswith(prefix):
+            return None
+        channel, _, notification = subject[len(prefix) :].partition(".")
+        return (channel, notification) if notification else None
+
+    def channel_subject(self, channel: str) -> str:
+        """Whether a channel was disabled or enabled."""
+        return self.system_subject("channel", channel)
 
     def lane_subject(self, lane: str) -> str:
         """The heads of the admission batches of one lane: each expects the one before it."""

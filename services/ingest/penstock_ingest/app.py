@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from penstock.jetstream.inbox import EventInbox, Hints
+from penstock.jetstream.notices import NoticeLog
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.publisher import Publisher
 from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers
 from penstock.service.gate import Gate
+from penstock.service.keys import find_key
 from penstock.service.lifecycle import Routes, Runtime, Service
+from penstock.service.session import Sessions
 from penstock_ingest.accept import Acceptor
 from penstock_ingest.control import ControlRoutes
 from penstock_ingest.drafts import Drafter
@@ -19,6 +22,8 @@ from penstock_ingest.executions import ExecutionRoutes
 from penstock_ingest.fan_out import FanOut
 from penstock_ingest.flow import FlowRoutes
 from penstock_ingest.messages import Planner
+from penstock_ingest.notifications import NotificationRoutes
+from penstock_ingest.pages import PageRoutes
 from penstock_ingest.rerun import RerunRoutes
 from penstock_ingest.schedules import ScheduleRoutes
 from penstock_ingest.signals import SignalRoutes
@@ -49,11 +54,13 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     rerun = RerunRoutes(names.environment, runtime.log, payloads, drafter, acceptor, clock)
     schedules = ScheduleRoutes(names, ScheduleLog(runtime.log, gate.stamp_tick), timers, drafter, acceptor, clock)
     flow = FlowRoutes(runtime.log, drafter, gate, clock)
+    pages = PageRoutes(rerun.rerun, control.cancel, Sessions(find_key(runtime.settings) or ""))
+    notifications = NotificationRoutes(NoticeLog(runtime.log), clock)
     runtime.checks["ingest.nats"] = lambda: connection.problem
     runtime.checks["ingest.fan_out"] = lambda: inbox.problem
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
-        doors = (events, executions, control, rerun, signals, schedules, flow)
+        doors = (events, executions, control, rerun, signals, schedules, flow, notifications, pages)
         yield [handler for each in doors for handler in each.handlers()]
     finally:
         await inbox.stop()

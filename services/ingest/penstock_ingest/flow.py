@@ -111,7 +111,7 @@ class FlowRoutes:
 
     async def _limit(self, target: str, body: bytes) -> Changed:
         wanted: LimitBody = _decoded(_limit_decoder, body)
-        fact = LimitChanged(at=self._clock(), target=target, limit=wanted.limit, author=_author(wanted.author))
+        fact = LimitChanged(at=self._clock(), target=target, limit=wanted.limit, author=checked_author(wanted.author))
         sequence = await self._log.append_system(KIND, target.replace(":", "."), fact)
         if target == ENVIRONMENT:
             # Whoever was answered may rely on it; other copies learn it from the log.
@@ -124,7 +124,9 @@ class FlowRoutes:
             raise Rejected("invalid_option", f"A key has at most {flow_key_chars_max} characters.")
         if wanted.key and self._drafter.function(function).flow.concurrency_key is None:
             raise Rejected("invalid_option", f"Function {function} has no concurrency_key, so no key of it can pause.")
-        fact: AnySystemFact = kind(at=self._clock(), function=function, key=wanted.key, author=_author(wanted.author))
+        fact: AnySystemFact = kind(
+            at=self._clock(), function=function, key=wanted.key, author=checked_author(wanted.author)
+        )
         target = f"function.{function}" if function else ENVIRONMENT
         place = f"{target}.{content_hash(wanted.key.encode())}" if wanted.key else target
         word = "paused" if kind is Paused else "resumed"
@@ -140,7 +142,8 @@ def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
         raise Rejected(code, refusal.detail, pointers=refusal.pointers) from None
 
 
-def _author(text: str) -> str:
+def checked_author(text: str) -> str:
+    """Who says it, for the log."""
     if not 1 <= len(text) <= AUTHOR_CHARS_MAX:
         raise Rejected("invalid_option", f"An author has 1 to {AUTHOR_CHARS_MAX} characters.")
     return text

@@ -1,15 +1,17 @@
-"""The service: notifications always, spans when the standard OTEL_* variables name a collector."""
+"""The service: events on NATS always, channels when configured, spans when the OTEL_* variables name a collector."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.positions import Positions
 from penstock.jetstream.publisher import Publisher
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
 from penstock.telemetry import switch
-from penstock_notifier.notifications import Links, Notifications
+from penstock_notifier.links import Links
+from penstock_notifier.notifications import Notifications
+from penstock_notifier.post_office import telling
 from penstock_notifier.spans import SpanLoop, Trails
 
 NAME = "notifier"
@@ -46,16 +48,26 @@ async def open_notifier(runtime: Runtime) -> AsyncIterator[Routes]:
     """Start the loops; when left, notifications under way are published and the rest is given back."""
     connection, names, settings = runtime.connections[NAME], runtime.names, runtime.settings
     source = EndFacts(connection, names, names.notify_consumer)
-    links = Links(settings.url, settings.trace_url)
-    notifications = Notifications(source, runtime.log, Publisher(connection).publish, names, links)
+    links = Links(settings.page_url, settings.trace_url)
+    notifications = Notifications(
+        source, runtime.log, Publisher(connection).publish, names, links, arguments=settings.notify_arguments
+    )
     runtime.checks["notifier.nats"] = lambda: connection.problem
+    async with AsyncExitStack() as stack:
+        # Before anything runs: a configuration that is wrong is refused here.
+        await stack.enter_async_context(telling(runtime, NAME, links))
+        if switch.is_on():
+            await stack.enter_async_context(exporting(runtime))
+        await stack.enter_async_context(publishing(runtime, notifications, source))
+        yield []
+
+
+@asynccontextmanager
+async def publishing(runtime: Runtime, notifications: Notifications, source: EndFacts) -> AsyncIterator[None]:
+    """CloudEvents on NATS."""
     loop = runtime.spawn(notifications.run(), "notifier.notifications")
     try:
-        if switch.is_on():
-            async with exporting(runtime):
-                yield []
-        else:
-            yield []
+        yield
     finally:
         await source.stop()
         await asyncio.wait({loop}, timeout=DRAIN_SECONDS)

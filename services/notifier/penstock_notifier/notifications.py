@@ -5,19 +5,20 @@ check is of no help, since its window is short and its verdict would be per stre
 """
 
 import asyncio
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.ids import content_hash
-from penstock.handle import load
+from penstock.domain.notify.notice import shortened
 from penstock.jetstream.ends import EndFact, EndFacts
 from penstock.ports import ExecutionLog, Unavailable
 from penstock.wire import names as wire
 from penstock.wire.cloudevents import STRUCTURED, instant
 from penstock.wire.names import Names
+from penstock_notifier.links import Links, arguments_of
 
 logger = structlog.get_logger("penstock")
 
@@ -32,29 +33,16 @@ class Publish(Protocol):
     async def __call__(self, subject: str, data: bytes, headers: dict[str, str]) -> int: ...
 
 
-class Links:
-    """Addresses under which more can be read about an execution."""
-
-    def __init__(self, url: str, trace_url: str) -> None:
-        self._url = url.rstrip("/")
-        self._trace_url = trace_url
-
-    def of(self, state: Execution) -> dict[str, str]:
-        """Name -> address."""
-        links = {"execution": f"{self._url}/v1/executions/{state.id}"}
-        if self._trace_url:
-            links["trace"] = self._trace_url.replace("{trace_id}", state.trace_id)
-        return links
-
-
-def notification(names: Names, state: Execution, event_id: str, links: dict[str, str]) -> bytes:
-    """The structured CloudEvent about a final state. It names the execution but carries none of its arguments."""
-    execution = {
+def notification(
+    names: Names, state: Execution, event_id: str, links: dict[str, str], arguments: dict[str, Any] | None = None
+) -> bytes:
+    """The structured CloudEvent about a final state. It carries no arguments unless they are given."""
+    execution: dict[str, Any] = {
         "id": state.id,
         "function": state.function,
         "state": state.state,
         "attempt": state.attempt,
-        "error": state.error,
+        "error": shortened(state.error),
         "created_at": instant(state.created_at),
         "finished_at": instant(state.finished_at or state.updated_at),
         "trace_id": state.trace_id,
@@ -62,6 +50,8 @@ def notification(names: Names, state: Execution, event_id: str, links: dict[str,
         "event_id": state.event_id,
         "links": links,
     }
+    if arguments is not None:
+        execution["arguments"] = arguments
     event = {
         "specversion": "1.0",
         "id": event_id,
@@ -78,12 +68,23 @@ def notification(names: Names, state: Execution, event_id: str, links: dict[str,
 class Notifications:
     """Takes final facts, publishes, then acknowledges."""
 
-    def __init__(self, source: EndFacts, log: ExecutionLog, publish: Publish, names: Names, links: Links) -> None:
+    def __init__(
+        self,
+        source: EndFacts,
+        log: ExecutionLog,
+        publish: Publish,
+        names: Names,
+        links: Links,
+        *,
+        arguments: bool = False,
+    ) -> None:
+        """`arguments`: whether notifications may carry those of the execution."""
         self._source = source
         self._log = log
         self._publish = publish
         self._names = names
         self._links = links
+        self._arguments = arguments
 
     async def run(self) -> None:
         """Until the source is stopped."""
@@ -103,10 +104,12 @@ class Notifications:
 
     async def tell(self, fact: EndFact) -> None:
         """Publish the notification of this fact, if its outcome has one. Raises Unavailable."""
-        state = await load(self._log, fact.execution_id, fact.function)
-        if state is None or state.state not in OUTCOMES:
+        loaded = await self._log.load(fact.execution_id, fact.function)
+        if loaded is None or loaded.state.state not in OUTCOMES:
             return
+        state = loaded.state
         event_id = content_hash(fact.execution_id.encode() + fact.data)
-        body = notification(self._names, state, event_id, self._links.of(state))
+        arguments = arguments_of(loaded.first) if self._arguments else None
+        body = notification(self._names, state, event_id, self._links.of(state), arguments)
         subject = self._names.notification_subject(state.state, state.function)
         await self._publish(subject, body, {wire.CONTENT_TYPE: STRUCTURED})

@@ -10,8 +10,13 @@ from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.lines import LogLines
 from penstock.jetstream.objects import Payloads
+from penstock.jetstream.positions import Positions
 from penstock.jetstream.questions import Questions
+from penstock.ports import Unavailable
+from penstock.service.keys import find_key
 from penstock.service.lifecycle import Runtime, Service
+from penstock.service.session import Sessions
+from penstock.wire.names import VIEW_READER
 from penstock_query.database import create_schema, open_engine, schema_of, view_url
 from penstock_query.lock import projector_lock
 from penstock_query.progress import Progress
@@ -20,17 +25,40 @@ from penstock_query.reads import Reads
 from penstock_query.routes.catalogue import catalogue_routes
 from penstock_query.routes.executions import execution_routes
 from penstock_query.routes.history import history_routes
+from penstock_query.routes.notifications import notification_routes
+from penstock_query.routes.pages import page_routes
 from penstock_query.routes.schedules import schedule_routes
 from penstock_query.routes.why import why_routes
 from penstock_query.store import Store
 from penstock_query.view import View
 
 NAME = "query"
+TELL_SECONDS = 2.0
 
 
 def routes_of(view: View, leases: LeaseTable) -> list[ControllerRouterHandler]:
     """All routes of the service."""
-    return [*execution_routes(view), *history_routes(view), *catalogue_routes(view, leases), *schedule_routes(view)]
+    return [
+        *execution_routes(view),
+        *history_routes(view),
+        *catalogue_routes(view, leases),
+        *schedule_routes(view),
+        *notification_routes(view),
+    ]
+
+
+async def tell_position(progress: Progress, standing_by: asyncio.Event, positions: Positions) -> None:
+    """Let others know how far the view is, while this process makes it."""
+    told = 0
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        position = progress.position
+        if position > told and not standing_by.is_set():
+            try:
+                await positions.store(VIEW_READER, position)
+                told = position
+            except Unavailable:
+                continue
 
 
 @asynccontextmanager
@@ -58,10 +86,12 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
         runtime.spawn(projector.run(), "projector"),
         runtime.spawn(projector.watch(), "projector-watch"),
         runtime.spawn(view.poll(projector.standing_by), "view-poll"),
+        runtime.spawn(tell_position(progress, projector.standing_by, Positions(connection, names)), "view-position"),
     ]
     try:
         yield [
             *routes_of(view, LeaseTable(connection, names)),
+            *page_routes(view, Sessions(find_key(runtime.settings) or "")),
             *why_routes(view, Questions(connection, names), FunctionConsumers(connection, names), runtime.signing_key),
         ]
     finally:

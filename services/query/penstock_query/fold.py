@@ -12,6 +12,7 @@ from penstock.domain.execution.state import Execution
 from penstock.ports import LogEntry
 from penstock.wire.codec import decode_fact, decode_schedule_fact, decode_system_fact
 from penstock.wire.names import Names
+from penstock_query.notifications import DeliveryFact, delivery_key
 from penstock_query.schedules import ScheduleFact
 
 TIME_MAX = 253_402_300_799_999_999
@@ -51,6 +52,7 @@ class Batch(NamedTuple):
     functions: list[Row]
     quarantine: list[Row]
     schedules: list[ScheduleFact]
+    deliveries: list[DeliveryFact]
 
 
 class Changes(NamedTuple):
@@ -65,6 +67,7 @@ class Changes(NamedTuple):
     quarantine: list[Row]
     schedules: list[Row] = []
     ticks: list[Row] = []
+    notifications: list[Row] = []
 
 
 def indexable(text: str) -> str:
@@ -78,7 +81,7 @@ def quarantined(entry: LogEntry, reason: str) -> Row:
 
 def decoded(names: Names, entries: Sequence[LogEntry], cached: Mapping[str, Known]) -> Batch:
     """Decode a batch. What cannot be decoded goes to quarantine; an unknown kind is no error."""
-    batch = Batch([], set(), [], [], [], [])
+    batch = Batch([], set(), [], [], [], [], [])
     created: set[str] = set()
     for entry in entries:
         try:
@@ -181,6 +184,12 @@ def _system(names: Names, entry: LogEntry, batch: Batch) -> None:
         said = decode_schedule_fact(entry.data)
         if said is not None:
             batch.schedules.append(ScheduleFact(entry.sequence, schedule[0], said))
+        return
+    delivery = names.parse_delivery_subject(entry.subject)
+    if delivery is not None:
+        told = decode_system_fact(entry.data)
+        if told is not None:
+            batch.deliveries.append(DeliveryFact(entry.sequence, delivery_key(*delivery), told))
         return
     kind = entry.subject.removeprefix(names.system_subject("", "").rstrip(".") + ".").split(".", 1)[0]
     fact = decode_system_fact(entry.data)

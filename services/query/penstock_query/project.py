@@ -14,6 +14,7 @@ from penstock.ports import LogEntry, Unavailable
 from penstock.wire.names import Names
 from penstock_query.fold import Changes, Known, decoded, folded
 from penstock_query.lock import Lock
+from penstock_query.notifications import delivery_rows
 from penstock_query.progress import Progress
 from penstock_query.schedules import schedule_rows
 from penstock_query.store import Fenced, Position, Store, digest_of
@@ -66,6 +67,9 @@ class Projection:
             schedules = await self._store.load_schedules({each.key for each in batch.schedules})
             found, ticks = schedule_rows(batch.schedules, schedules)
             changes = changes._replace(schedules=found, ticks=ticks)
+        if batch.deliveries:
+            deliveries = await self._store.load_deliveries({each.key for each in batch.deliveries})
+            changes = changes._replace(notifications=delivery_rows(batch.deliveries, deliveries))
         try:
             await self._store.write(changes, entries[-1], self.position.epoch, missing)
         except BaseException:

@@ -19,6 +19,7 @@ from penstock.domain.limits import (
     wait_seconds_max,
 )
 from penstock_query.cursors import fingerprint
+from penstock_query.notifications import STATES
 
 _AFTER = re.compile(r"(x|e):(0|[1-9][0-9]{0,18})")
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
@@ -64,6 +65,20 @@ class EventFilter(NamedTuple):
     @property
     def fingerprint(self) -> str:
         return fingerprint("events", *self)
+
+
+class NotificationFilter(NamedTuple):
+    """Filters of the list of notifications."""
+
+    states: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    execution_id: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint("notifications", *self)
 
 
 def invalid(parameter: str, detail: str) -> Rejected:
@@ -184,6 +199,19 @@ def event_filter(query: Query) -> EventFilter:
         if state not in EVENT_STATES:
             raise invalid("state", f"There is no state {state[:80]!r}. There are: {', '.join(sorted(EVENT_STATES))}.")
     return EventFilter(states, query.values("name"))
+
+
+def notification_filter(query: Query) -> NotificationFilter:
+    """The filters of /v1/notifications."""
+    states = query.values("state")
+    for state in states:
+        if state not in STATES:
+            raise invalid("state", f"There is no state {state[:80]!r}. There are: {', '.join(STATES)}.")
+    execution_id = query.text("execution_id")
+    if execution_id is not None and not is_execution_id(execution_id):
+        raise invalid("execution_id", f"execution_id must be 32 lower-case hex digits, not {execution_id[:80]!r}.")
+    channels, rules, functions = query.values("channel"), query.values("rule"), query.values("function")
+    return NotificationFilter(states, channels, rules, functions, execution_id)
 
 
 def preferred_wait(headers: Mapping[str, str]) -> int | None:

@@ -8,13 +8,16 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penstock.domain.execution.state import FINAL_STATES, Execution
+from penstock.domain.limits import page_items_max
+from penstock.domain.notify.delivery import Delivery
 from penstock.domain.schedule.facts import LedgerEntry
 from penstock.domain.schedule.state import Schedule
 from penstock.domain.system import AnySystemFact, EventFannedOut, EventRejected, FunctionDeclared
 from penstock_query import tables as t
 from penstock_query.cursors import Cursor, Key, around
 from penstock_query.fold import indexable
-from penstock_query.queries import EventFilter, ExecutionFilter
+from penstock_query.notifications import decode_delivery
+from penstock_query.queries import EventFilter, ExecutionFilter, NotificationFilter
 from penstock_query.schedules import decode_entry, decode_schedule
 
 T = TypeVar("T")
@@ -130,6 +133,25 @@ class Reads:
         query = select(c.tick, c.body, c.decided_at, c.sequence).where(c.schedule == indexable(key))
         rows, found = await self._page(query, c.tick, limit, cursor, newest_first=True)
         return found._replace(items=[TickRow(decode_entry(row[1]), row[2], row[3]) for row in rows])
+
+    async def notifications(self, wanted: NotificationFilter, limit: int, cursor: Cursor | None) -> Found[Delivery]:
+        """Deliveries that fit all filters, the latest first."""
+        c = t.notifications.c
+        query = select(c.due_sequence, c.body)
+        for column, values in zip((c.state, c.channel, c.rule, c.function), wanted[:4], strict=True):
+            if values:
+                query = query.where(column.in_([indexable(value) for value in values]))
+        if wanted.execution_id is not None:
+            query = query.where(c.execution_id == wanted.execution_id)
+        rows, found = await self._page(query, c.due_sequence, limit, cursor, newest_first=True)
+        return found._replace(items=[decode_delivery(row[1]) for row in rows])
+
+    async def notification(self, notification: str) -> Found[Delivery]:
+        """The deliveries of one notification, one for each channel."""
+        c = t.notifications.c
+        query = select(c.due_sequence, c.body).where(c.id == indexable(notification))
+        rows, found = await self._page(query, c.due_sequence, page_items_max, None, newest_first=False)
+        return found._replace(items=[decode_delivery(row[1]) for row in rows])
 
     async def event_positions(self, sequences: Sequence[int]) -> list[int]:
         """Those of the positions in EVENTS that the view knows."""

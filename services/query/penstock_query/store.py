@@ -10,11 +10,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from penstock.domain.notify.delivery import Delivery
 from penstock.domain.schedule.state import Schedule
 from penstock.ports import LogEntry
 from penstock_query import tables as t
 from penstock_query.database import is_sqlite
 from penstock_query.fold import Changes, Known, rehydrated
+from penstock_query.notifications import decode_delivery, delivery_key
 from penstock_query.schedules import decode_schedule
 from penstock_query.sqlite_writer import SqliteWriter, Work
 
@@ -67,6 +69,7 @@ class Statements:
         self.schedule = upsert(t.schedules, "key", ["live", "sequence", "body"])
         # A kept or skipped tick may be made up for later: the last word counts.
         self.tick = upsert(t.ticks, ("schedule", "tick"), ["decided_at", "sequence", "body"])
+        self.notification = upsert(t.notifications, "key", ["state", "body"])
         self.quarantine = upsert(t.quarantine, "", [])
         self.gap = upsert(t.gaps, "", [])
         self.load = (
@@ -79,6 +82,12 @@ class Statements:
             "SELECT body FROM schedules WHERE key IN (SELECT value FROM json_each(?))"
             if on_sqlite
             else "SELECT body FROM schedules WHERE key IN (SELECT json_array_elements_text(CAST($1::VARCHAR AS json)))"
+        )
+        self.load_deliveries = (
+            "SELECT body FROM notifications WHERE key IN (SELECT value FROM json_each(?))"
+            if on_sqlite
+            else "SELECT body FROM notifications WHERE key IN "
+            "(SELECT json_array_elements_text(CAST($1::VARCHAR AS json)))"
         )
         self.advance = (
             "UPDATE position SET sequence = ?, digest = ? WHERE epoch = ? AND sequence <= ?"
@@ -140,6 +149,11 @@ class Store:
         found = (decode_schedule(row[0]) for row in await self._load(self._sql.load_schedules, keys))
         return {each.key: each for each in found}
 
+    async def load_deliveries(self, keys: Iterable[str]) -> dict[str, Delivery]:
+        """The deliveries with these keys that have a row."""
+        found = (decode_delivery(row[0]) for row in await self._load(self._sql.load_deliveries, keys))
+        return {delivery_key(each.channel, each.notice.id): each for each in found}
+
     async def _load(self, statement: str, keys: Iterable[str]) -> Any:
         wanted = (msgspec.json.encode(list(keys)).decode(),)
         if self._sqlite is not None:
@@ -159,6 +173,7 @@ class Store:
             (sql.function, changes.functions),
             (sql.schedule, changes.schedules),
             (sql.tick, changes.ticks),
+            (sql.notification, changes.notifications),
             (sql.quarantine, changes.quarantine),
             (sql.gap, missing),
         ]

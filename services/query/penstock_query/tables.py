@@ -5,7 +5,7 @@ Columns are what lists filter and sort by; `body` is the whole folded execution,
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -95,6 +95,24 @@ ticks = Table(
     sqlite_with_rowid=False,
 )
 
+notifications = Table(
+    "notifications",
+    metadata,
+    # Channel and notification; `due_sequence` is the position of the first fact, and the order of lists.
+    Column("key", Text, primary_key=True),
+    Column("due_sequence", BigInteger, nullable=False, unique=True),
+    Column("id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("function", Text, nullable=False),
+    Column("execution_id", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+Index("notifications_id", notifications.c.id)
+Index("notifications_state", notifications.c.state, notifications.c.due_sequence)
+Index("notifications_execution", notifications.c.execution_id)
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -124,5 +142,5 @@ gaps = Table(
     Column("last", BigInteger, nullable=False),
 )
 
-DERIVED = (executions, execution_metadata, events, functions, schedules, ticks, quarantine)
+DERIVED = (executions, execution_metadata, events, functions, schedules, ticks, notifications, quarantine)
 """The tables that a rebuild compares; the other two are bookkeeping."""

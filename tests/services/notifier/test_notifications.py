@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from eventually import eventually
 from penstock.domain.execution import facts as f
@@ -15,7 +16,8 @@ from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.publisher import Publisher
 from penstock.ports import Append
 from penstock.wire.names import Names
-from penstock_notifier.notifications import Links, Notifications
+from penstock_notifier.links import Links
+from penstock_notifier.notifications import Notifications
 from sample_facts import FUNCTION, new_id, now, started
 
 BOOM = f.ErrorInfo(code="user_error", type="ValueError", message="boom")
@@ -91,7 +93,7 @@ async def test_a_failed_execution_is_told_once_as_a_cloudevent(
     assert (execution["id"], execution["function"], execution["state"]) == (execution_id, FUNCTION, "failed")
     assert (execution["attempt"], execution["error"]["code"]) == (1, "user_error")
     assert execution["links"] == {
-        "execution": f"http://127.0.0.1:8700/v1/executions/{execution_id}",
+        "execution": f"http://127.0.0.1:8700/executions/{execution_id}",
         "trace": f"http://jaeger/trace/{execution_id}",
     }
     assert not {"args", "kwargs", "arguments", "metadata"} & set(execution)
@@ -116,6 +118,25 @@ async def test_a_notification_is_stored(log: JetStreamLog, running: Notification
         return info.state.messages == 1
 
     await eventually(stored)
+
+
+async def test_arguments_travel_only_if_allowed(
+    log: JetStreamLog, connection: Connection, environment: Names, inbox: Inbox
+) -> None:
+    """And the stack is shortened to its end, where the reason stands."""
+    source = EndFacts(connection, environment, environment.notify_consumer)
+    publish, links = Publisher(connection).publish, Links("http://p", "")
+    notifications = Notifications(source, log, publish, environment, links, arguments=True)
+    loop = asyncio.create_task(notifications.run())
+    long = f.ErrorInfo(code="user_error", type="ValueError", stack="\n".join(f"line {n}" for n in range(100)))
+    await end(log, f.Failed(n=3, at=now(), attempt=1, error=long), args=Raw(b"[1]"), kwargs=Raw(b'{"b":2}'))
+    await eventually(lambda: inbox.messages)
+    execution = inbox.events[0]["data"]["execution"]
+    assert execution["arguments"] == {"args": [1], "kwargs": {"b": 2}}
+    assert execution["error"]["stack"].splitlines()[0] == "..."
+    assert execution["error"]["stack"].endswith("line 99")
+    await source.stop()
+    await loop
 
 
 async def test_a_repeat_has_the_same_id(log: JetStreamLog, notifications: Notifications, inbox: Inbox) -> None:
