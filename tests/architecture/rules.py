@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("msgspec", "httpx2", "penstock.client", "penstock.functions", "penstock.domain", "penstock.service.settings"),
     ),
     "penstock.jetstream": ("nats", "msgspec", "structlog", "penstock.jetstream", *CORE),
+    "penstock.egress": ("httpcore2", "standardwebhooks", "penstock.egress", *CORE),
     "penstock.telemetry": ("opentelemetry", "msgspec", "structlog", "penstock.telemetry", *CORE),
     "penstock.service": ("cel", "litestar", "uvicorn", "msgspec", "structlog", *CORE, *KIT),
     "penstock.cli": (
@@ -37,9 +38,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock_scheduler": (*SERVICE, "uuid_utils", "penstock_scheduler"),
     "penstock_runner": (
         *(*SERVICE, "uvloop", "uuid_utils", "opentelemetry"),
-        *("penstock_runner", "penstock", "penstock.functions", "penstock.client"),
+        *(
+            "penstock_runner",
+            "penstock",
+            "penstock.functions",
+            "penstock.client",
+            "penstock.egress",
+            "standardwebhooks",
+        ),
     ),
-    "penstock_notifier": (*SERVICE, "litestar", "penstock_notifier"),
+    "penstock_notifier": (*SERVICE, "litestar", "penstock.egress", "penstock_notifier"),
     "penstock_query": (*SERVICE, "litestar", "sqlalchemy", "penstock_query"),
 }
 

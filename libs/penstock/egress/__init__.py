@@ -1,0 +1,1 @@
+"""Requests that leave the house: signed, guarded, bounded, and never redirected."""
