@@ -46,6 +46,10 @@ class Egress:
         self._opening = asyncio.Lock()
         self._pool: httpcore2.AsyncConnectionPool | None = None
 
+    async def open(self) -> None:
+        """Read the certificates now instead of at the first request: it takes a while."""
+        await self._opened()
+
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:

@@ -91,7 +91,7 @@ class Runner:
         specs = hello.specs
         if hello.unprotected:
             logger.warning("user_code_not_walled_off", within_reach=hello.unprotected, hint=UNPROTECTED_HINT)
-        self._places.open(specs)
+        await self._places.open(specs)
         self._leases.carry({spec.name: spec.version for spec in specs})
         self._check_names(specs)
         await self._leases.renew(self.id)

@@ -17,7 +17,7 @@ def script(*lines: str) -> list[str]:
 
 
 app.http("resize", f"{url}/resize?key=s3cret", secret_env="FOREIGN_SECRET", retries=2, backoff=SOON)
-app.http("slow", f"{url}/slow", secret_env="FOREIGN_SECRET", timeout=0.3)
+app.http("slow", f"{url}/slow", secret_env="FOREIGN_SECRET", timeout=1.5)
 app.http("patient", f"{url}/slow", secret_env="FOREIGN_SECRET")
 app.http("inside", "http://127.0.0.2:1/", secret_env="FOREIGN_SECRET", retries=3)
 app.command("echo", script("given = json.load(sys.stdin)", "os.write(3, json.dumps(given).encode())"))

@@ -24,13 +24,13 @@ class Places:
         self._other: dict[type, Place] = {}
         self._where: dict[int, Place] = {}
 
-    def open(self, specs: Sequence[FunctionSpec]) -> None:
+    async def open(self, specs: Sequence[FunctionSpec]) -> None:
         """Make what these functions need. Raises Rejected `invalid_option` for a missing secret or command."""
         if any(isinstance(spec.target, HttpTarget) for spec in specs):
             # Loaded only by those who use it: an HTTP client takes a while and some memory.
             from penstock_runner.places.web import open_web
 
-            self._other[HttpTarget] = open_web(specs, self._egress_allow)
+            self._other[HttpTarget] = await open_web(specs, self._egress_allow)
         if any(isinstance(spec.target, CommandTarget) for spec in specs):
             check_commands(specs, self._environment.get("PATH"))
             self._other[CommandTarget] = CommandPlace(self._pool.own_slots, self._environment, self._hidden)

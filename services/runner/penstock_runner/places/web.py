@@ -163,14 +163,17 @@ async def _wait(assignment: Assignment, key: str, until: float | None) -> Ending
     return ending or Raised(run.number, "internal", answer.code, answer.detail or "It could not wait.", "")
 
 
-def open_web(specs: Sequence[FunctionSpec], egress_allow: str) -> WebPlace:
+async def open_web(specs: Sequence[FunctionSpec], egress_allow: str) -> WebPlace:
     """A place for the `http` functions among these. Raises Rejected `invalid_option` for a secret that is missing:
     better said at the start than at each attempt.
     """
     for spec in specs:
         if isinstance(spec.target, HttpTarget):
             read_secrets(spec.target, spec.name)
-    return WebPlace(Egress(egress_allow))
+    egress = Egress(egress_allow)
+    # Now, and not within the time of the first attempt.
+    await egress.open()
+    return WebPlace(egress)
 
 
 def patience(timeout: float | None) -> float:
