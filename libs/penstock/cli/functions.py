@@ -16,7 +16,7 @@ def list_(*, as_json: Json = False) -> None:
         return
     rows = [_row(function) for function in answer["data"]]
     print_table(
-        ("function", "starts on", "retries", "concurrency", "timeout", "version", "runners"),
+        ("function", "starts on", "runs", "retries", "concurrency", "timeout", "version", "runners"),
         rows,
         "No function yet. Start a runner: penstock up module:app",
     )
@@ -30,6 +30,7 @@ def _row(function: dict[str, Any]) -> tuple[str, ...]:
     return (
         str(function["name"]),
         on,
+        str(function.get("runs", "python")),
         str(function.get("retries", 0)),
         _or_dash(function.get("concurrency")),
         f"{timeout:g}s" if isinstance(timeout, int | float) else _or_dash(timeout),

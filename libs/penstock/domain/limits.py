@@ -10,6 +10,8 @@ arguments_bytes_max = 4 * 1024 * 1024
 """Largest arguments of one execution over HTTP; over NATS `event_bytes_max` holds."""
 result_bytes_max = 1024 * 1024 * 1024
 """Largest result of one execution."""
+foreign_result_bytes_max = 8 * 1024 * 1024
+"""Largest result of a function that runs elsewhere (`http`) or in another language (`command`)."""
 url_chars_max = 2048
 command_words_max = 256
 command_chars_max = 32 * 1024
@@ -17,6 +19,8 @@ command_chars_max = 32 * 1024
 signing_secret_bytes_min = 24
 signing_secret_bytes_max = 64
 """The random bytes of a signing secret, as Standard Webhooks wants them."""
+http_seconds_max = 3600
+"""Longest time that one request of an `http` function may take; what takes longer answers 202 and calls back."""
 json_depth_max = 64
 """Deepest nesting of arrays and objects in arguments and event data."""
 batch_items_max = 1000

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -17,6 +17,14 @@ from penstock.functions.backoff import policy
 from penstock.functions.batches import BatchParameters, element_of
 from penstock.functions.calls import enqueue
 from penstock.functions.flow import flow_options
+from penstock.functions.foreign import (
+    COMMAND_OPTIONS,
+    HTTP_OPTIONS,
+    command_target,
+    elsewhere,
+    http_target,
+    split_options,
+)
 from penstock.functions.options import (
     APP_OPTIONS,
     FUNCTION_OPTIONS,
@@ -29,6 +37,7 @@ from penstock.functions.options import (
 from penstock.functions.parameters import Parameters
 
 if TYPE_CHECKING:
+    from penstock.domain.function.target import Target
     from penstock.domain.schedule.spec import ScheduleRule, ScheduleSpec
 
 P = ParamSpec("P")
@@ -164,6 +173,30 @@ class App:
 
         return declare
 
+    def http(
+        self, name: str, url: str, *, secret_env: str = "", secret_file: str = "", description: str = "", **options: Any
+    ) -> Function[..., Any]:
+        """Declare a function that runs behind a URL: each attempt is a signed POST, its answer is the result.
+
+        The secret (`whsec_` and base64) is read by the runner from an environment variable or a file. `options` are
+        those of `function` without `name` and `memory`, and those of `cron` (`cron=`, `every=`, ...).
+        Raises Rejected `invalid_option` or `invalid_name`.
+        """
+        check_names(options, HTTP_OPTIONS, f"Function {name!r:.80}")
+        target = http_target(name, url, secret_env, secret_file)
+        return self._declare_target(name, target, description, {**options, "memory": None})
+
+    def command(
+        self, name: str, command: Sequence[str], *, description: str = "", **options: Any
+    ) -> Function[..., Any]:
+        """Declare a function that is an executable: JSON on its stdin, the result as JSON on file descriptor 3.
+
+        `command` is its path and its arguments. `options` are those of `function` without `name`, and those of `cron`
+        (`cron=`, `every=`, ...). Raises Rejected `invalid_option` or `invalid_name`.
+        """
+        check_names(options, COMMAND_OPTIONS, f"Function {name!r:.80}")
+        return self._declare_target(name, command_target(name, command), description, options)
+
     def every(self, interval: str | float | timedelta, /, **options: Any) -> Callable[[Callable[P, R]], Function[P, R]]:
         """The same by an interval such as "10m", counted from the epoch. Raises Rejected `invalid_option`."""
         return self.cron(every=interval, **options)
@@ -188,7 +221,23 @@ class App:
         """What a runner declares to the registry."""
         return [function.spec for function in self.functions.values()]
 
-    def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Function[..., Any]:
+    def _declare_target(
+        self, name: str, target: "Target", description: str, options: dict[str, Any]
+    ) -> Function[..., Any]:
+        # Defaults of the app for what the function cannot have are meant for others.
+        own, start = split_options({**options, "heartbeat": None})
+        rule = None
+        if start:
+            from penstock.functions.schedules import declared_rule
+
+            rule = declared_rule(start.pop("cron", None), start.pop("every", None), start, name)
+        declared = self._declare(elsewhere(name, description), own, target)
+        declared.schedule = rule
+        return declared
+
+    def _declare(
+        self, function: Callable[..., Any], options: dict[str, Any], target: "Target | None" = None
+    ) -> Function[..., Any]:
         where = getattr(function, "__name__", repr(function))
         if (
             not inspect.isroutine(function)
@@ -203,7 +252,7 @@ class App:
         if name in self.functions:
             raise Rejected("invalid_name", f"App {self.name!r} has a function {name!r} already; give one another name.")
         parameters = _parameters(function, name, merged)
-        spec = validate_spec(self._spec(function, name, merged, parameters))
+        spec = validate_spec(self._spec(function, name, merged, parameters, target))
         if spec.when is not None:
             if not spec.on:
                 raise Rejected("invalid_option", f"when of {name} needs `on`: it chooses among the events named there.")
@@ -215,7 +264,12 @@ class App:
         return declared
 
     def _spec(
-        self, function: Callable[..., Any], name: str, options: dict[str, Any], parameters: Parameters
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: dict[str, Any],
+        parameters: Parameters,
+        target: "Target | None",
     ) -> FunctionSpec:
         on = options.get("on") or []
         memory = options.get("memory")
@@ -231,13 +285,14 @@ class App:
             on=[on] if isinstance(on, str) else list(on),
             when=options.get("when"),
             version=self.version,
-            is_async=inspect.iscoroutinefunction(function),
+            is_async=target is not None or inspect.iscoroutinefunction(function),
             parameters=parameters.schema,
             positional=parameters.positional,
             pause_on_failure=bool(options.get("pause_on_failure")),
             flow=flow_options(options, isinstance(parameters, BatchParameters) and parameters.of_events),
             on_version_change=options.get("on_version_change", "continue"),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
+            target=target,
         )
 
 

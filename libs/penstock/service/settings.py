@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sync_processes: Annotated[int, "Worker processes for plain `def` functions."] = 4
     async_processes: Annotated[int, "Worker processes shared by `async def` functions."] = 1
     grace: Annotated[float, "Seconds a stopping runner lets attempts finish before it hands them back."] = 10.0
+    egress_allow: Annotated[
+        str, "Hosts, addresses and networks (CIDR) that outgoing requests may reach though they are not public."
+    ] = ""
     trace_url: Annotated[str, "Address of a trace viewer, with {trace_id} in it; empty: no links."] = ""
     log_format: Annotated[str, "console or json."] = "console"
     log_level: Annotated[str, "debug, info, warning or error."] = "warning"
@@ -47,9 +50,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "Where the outside reaches the HTTP port, for addresses in tokens and notifications; unset: the URL above."
     ] = "http://127.0.0.1:8700"
     isolate: Annotated[bool, "Keep user code from the files and processes of the services; then no sudo there."] = True
-    egress_allow: Annotated[
-        str, "Hosts, addresses and networks (CIDR) that outgoing requests may reach though they are not public."
-    ] = ""
     notify_config: Annotated[
         str, "TOML file with the channels and rules of notifications; empty: notify.toml in the data directory, if any."
     ] = ""

@@ -13,12 +13,9 @@ from penstock.client.execution import Execution
 from penstock.domain.durations import microseconds
 from penstock.domain.errors import Rejected
 from penstock.domain.execution import commands as c
-from penstock.domain.execution.create import Origin
-from penstock.domain.execution.facts import Child, ErrorInfo, Succeeded
-from penstock.domain.function.options import CallOptions, ResolvedOptions, resolve
-from penstock.domain.ids import child_execution_id, keyed_execution_id
+from penstock.domain.execution.facts import ErrorInfo, Succeeded
+from penstock.domain.function.options import CallOptions
 from penstock.functions import actions as a
-from penstock.functions import translate
 from penstock.functions.async_driver import AsyncDriver
 from penstock.functions.context import Context, current_attempt
 from penstock.functions.define import App, Function
@@ -30,12 +27,12 @@ from penstock.functions.operations import Act, Called, Invoke, Operation, Pause,
 from penstock.functions.outcomes import outcomes_of
 from penstock.functions.sync_driver import SyncDriver
 from penstock.functions.values import to_json
+from penstock.testing.actions import Actions
 from penstock.testing.faults import Faults, RunnerLost
 from penstock.testing.surroundings import SimulatedSurroundings
 from penstock.testing.worlds import Record, World
 
 RUNNER = "simulation"
-TOKEN_ADDRESS = "https://penstock.test/v1/tokens/"  # noqa: S105 - an address, no secret
 
 
 class Simulated(Protocol):
@@ -60,7 +57,7 @@ class Attempt(SimulatedSurroundings):
         self.activation = activation
         self._function: Function[Any, Any] = simulated.app.functions[record.function]
         self._loop = asyncio.get_running_loop()
-        self._woken_at = simulated.world.now
+        self._actions = Actions(simulated.world, record, activation, set(simulated.app.functions))
         self._leaves: str = ""
         self._delivered: set[str] = set()
         self._driver: AsyncDriver | SyncDriver
@@ -226,68 +223,11 @@ class Attempt(SimulatedSurroundings):
         # Nothing else of a plain function goes on while it waits: it was suspended, or one of them is over.
         assert any(self._driver.history.done(key) for key in keys)
 
-    # Actions.
     def _do(self, action: a.AnyAction) -> Any:
-        activation, record, world = self.activation, self.record, self._world
-        match action:
-            case a.BeginStep():
-                begin = c.BeginStep(activation=activation, step=action.step, position=action.position)
-                world.carry_out(record, begin)
-            case a.CompleteStep():
-                world.carry_out(record, translate.complete_step(action, activation))
-                return record.state.ops[action.step].at
-            case a.FailStep():
-                world.carry_out(record, translate.fail_step(action, activation))
-                return record.state.ops[action.step].retry_at
-            case a.OpenWaits():
-                self._open_waits(action)
-            case a.CallChildren():
-                return self._call_children(action)
-            case a.CancelChildren():
-                self._cancel_children(action)
-            case a.MakeToken():
-                token = f"{record.id}.{action.wait}"
-                return {"id": token, "url": TOKEN_ADDRESS + token}
-            case a.ReportProgress():
-                world.carry_out(record, translate.report_progress(action, activation))
-        return None
-
-    def _open_waits(self, action: a.OpenWaits) -> None:
-        world, record = self._world, self.record
-        after = {
-            wait.key: world.position_at(self._woken_at - round(wait.look_back * 1_000_000))
-            for wait in action.waits
-            if wait.wait == "event"
-        }
-        world.carry_out(record, translate.open_waits(action, self.activation, after))
-        if record.state.suspended:
+        answer = self._actions.do(action)
+        if self.record.state.suspended:
             self._leaves = "suspended"
-        world.look_back(record)
-
-    def _call_children(self, action: a.CallChildren) -> list[str]:
-        world, record = self._world, self.record
-        if action.function not in self._simulated.app.functions:
-            raise Rejected("unknown_function", f"The app has no function {action.function!r}.")
-        options = resolve(msgspec.json.decode(action.options, type=CallOptions), world.now)
-        ids = [self._child_id(action, options, index) for index in range(len(action.items))]
-        children = [Child(id=each, function=action.function) for each in ids]
-        world.carry_out(record, translate.call_children(action, self.activation, children))
-        origin = Origin(parent_id=record.id, root_id=record.state.root_id or record.id)
-        for each, item in zip(ids, action.items, strict=True):
-            world.create(each, action.function, Raw(item.args), Raw(item.kwargs), options, origin)
-        return ids
-
-    def _child_id(self, action: a.CallChildren, options: ResolvedOptions, index: int) -> str:
-        if options.idempotency_key is not None:
-            return keyed_execution_id("test", action.function, options.idempotency_key)
-        return child_execution_id(self.record.id, action.call, index)
-
-    def _cancel_children(self, action: a.CancelChildren) -> None:
-        for known in list(self.record.state.children.values()):
-            if known.call in action.calls and not self._world.records[known.child.id].state.is_final:
-                self._world.cancel(self._world.records[known.child.id])
-        done = a.CompleteStep(action.step, 0, self._world.now, b"null")
-        self._world.carry_out(self.record, translate.complete_step(done, self.activation))
+        return answer
 
     def _news(self) -> dict[str, a.Outcome]:
         """Operations that are over and that the code has not been told of."""

@@ -26,7 +26,8 @@ from penstock.functions.calls import arguments
 from penstock.functions.define import App
 from penstock.functions.operations import Token
 from penstock.functions.values import to_json
-from penstock.testing.attempts import TOKEN_ADDRESS, Attempt, result_of
+from penstock.testing.actions import TOKEN_ADDRESS
+from penstock.testing.attempts import Attempt, result_of
 from penstock.testing.faults import Faults
 from penstock.testing.worlds import Record, World
 

@@ -13,6 +13,7 @@ from penstock.domain.execution.facts import ErrorInfo, Progressed
 from penstock.domain.execution.state import Execution
 from penstock.domain.flow.limits import FlowOptions
 from penstock.domain.function.options import FunctionSpec
+from penstock.domain.function.target import CommandTarget, HttpTarget, Target, shown_url
 
 T = TypeVar("T")
 
@@ -130,6 +131,9 @@ class FunctionShape(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     memory: int | None
     concurrency: int | None
+    runs: str
+    """`python`, or `http` or `command`: then `target` is the URL without its query, or the words of the command."""
+    target: str | list[str] | None
     flow: FlowOptions
     parameters: dict[str, object]
     declared_at: str
@@ -218,6 +222,7 @@ def function_shape(
     spec: FunctionSpec = fact.spec
     policy = msgspec.to_builtins(spec.policy)
     defaults = {name: getattr(spec.policy, name) for name in spec.policy.__struct_fields__ if name != "retries"}
+    runs, target = _target_shape(spec.target)
     return FunctionShape(
         name=spec.name,
         description=spec.description,
@@ -229,6 +234,8 @@ def function_shape(
         timeout=spec.timeout,
         memory=spec.memory,
         concurrency=spec.concurrency,
+        runs=runs,
+        target=target,
         flow=spec.flow,
         parameters=spec.parameters,
         declared_at=rfc3339(fact.at),
@@ -236,6 +243,16 @@ def function_shape(
         live=None if runners is None else dict(Counter(has[spec.name] for has in runners.values() if spec.name in has)),
         sequence=f"x:{sequence}",
     )
+
+
+def _target_shape(target: Target | None) -> tuple[str, str | list[str] | None]:
+    match target:
+        case HttpTarget():
+            return "http", shown_url(target.url)
+        case CommandTarget():
+            return "command", target.command
+        case None:
+            return "python", None
 
 
 def event_shape(

@@ -32,6 +32,7 @@ from penstock_runner.heartbeat import Heartbeat
 from penstock_runner.lengths import Lengths
 from penstock_runner.lines import LineShipper
 from penstock_runner.pinning import LiveVersions
+from penstock_runner.places.choice import Places
 from penstock_runner.requests import Requests
 from penstock_runner.work import FunctionWork, mark_progress
 from penstock_runner.workers.environment import hidden_paths, worker_environment
@@ -62,6 +63,7 @@ class Runner:
         self._host = host
         hidden = hidden_paths(settings) if settings.isolate else None
         self._pool = Pool(host, settings.async_processes, settings.sync_processes, hidden)
+        self._places = Places(self._pool, host.environment, hidden, settings.egress_allow)
         self._shipper = LineShipper(Publisher(connection), names)
         self._gate = Gate(names, runtime.log, runtime.registry)
         log, clock, dice = runtime.log, runtime.clock, runtime.dice
@@ -74,7 +76,7 @@ class Runner:
         )  # fmt: skip
         requests = Requests(log, timers, payloads, children, durable, clock, dice)
         self._executor = Executor(
-            self.id, log, timers, self._leases, payloads, self._pool, self._shipper, requests, durable, lengths,
+            self.id, log, timers, self._leases, payloads, self._places, self._shipper, requests, durable, lengths,
             clock, dice, LiveVersions(self._leases),
         )  # fmt: skip
         self._hints = HintInbox(connection, names, self._executor.look_again)
@@ -89,6 +91,7 @@ class Runner:
         specs = hello.specs
         if hello.unprotected:
             logger.warning("user_code_not_walled_off", within_reach=hello.unprotected, hint=UNPROTECTED_HINT)
+        await self._places.open(specs)
         self._leases.carry({spec.name: spec.version for spec in specs})
         self._check_names(specs)
         await self._leases.renew(self.id)
@@ -103,7 +106,7 @@ class Runner:
         self._loops.append(spawn(self._gate.watch(), "gate"))
         self._loops.append(spawn(self._shipper.run(), "log-lines"))
         for spec in specs:
-            work = FunctionWork(spec, self._source(spec), self._pool.slots(spec), self._executor)
+            work = FunctionWork(spec, self._source(spec), self._places.slots(spec), self._executor)
             self._works.append(work)
             self._takers.append(spawn(work.run(), f"work-{spec.name}"))
         self._loops.append(spawn(mark_progress(self._works), "progress"))
@@ -115,7 +118,7 @@ class Runner:
         self._leases.carry({})
         await asyncio.gather(*(work.stop() for work in self._works), return_exceptions=True)
         await self._executor.drain(self._runtime.settings.grace)
-        await self._pool.close()
+        await self._places.close()
         for task in (*self._takers, *self._loops):
             task.cancel()
         await self._shipper.flush()

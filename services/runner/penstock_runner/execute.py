@@ -1,4 +1,4 @@
-"""From a runnable item to its acknowledgement: start, run in a worker process, record the outcome, ack last."""
+"""From a runnable item to its acknowledgement: start, run where it belongs, record the outcome, ack last."""
 
 import asyncio
 import itertools
@@ -32,10 +32,10 @@ from penstock_runner.lines import Capture, LineShipper
 from penstock_runner.outcome import CLOSED, SUSPENDED, command_of
 from penstock_runner.outcomes import outcomes_of
 from penstock_runner.pinning import ELSEWHERE_SECONDS, LiveVersions, is_pinned_elsewhere, refusal
+from penstock_runner.places.place import Place
 from penstock_runner.requests import Requests
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
-from penstock_runner.workers.pool import Pool
 from penstock_runner.workers.time_limits import TimeLimits
 
 logger = structlog.get_logger("penstock")
@@ -59,7 +59,7 @@ class Executor:
         timers: Timers,
         leases: Leases,
         payloads: Payloads,
-        pool: Pool,
+        places: Place,
         shipper: LineShipper,
         requests: Requests,
         durable: Durable,
@@ -77,7 +77,7 @@ class Executor:
         self._versions = versions
         self._payloads = payloads
         self._arguments = Arguments(log, payloads)
-        self._pool = pool
+        self._places = places
         self._shipper = shipper
         self._requests = requests
         self._durable = durable
@@ -103,7 +103,7 @@ class Executor:
     async def drain(self, grace: float) -> None:
         """Give back what has not started, let the rest finish for `grace` seconds, then hand it back too."""
         self.is_draining = True
-        self._pool.retire()
+        self._places.retire()
         for activity in list(self.active.values()):
             if activity.activation == 0 and activity.task is not None:
                 activity.task.cancel()
@@ -111,7 +111,7 @@ class Executor:
             await asyncio.wait(list(self._tasks), timeout=grace)
         for activity in list(self.active.values()):
             if activity.assignment is not None:
-                self._pool.stop(activity.assignment, Killed("drained"), force=not activity.spec.is_async)
+                self._places.stop(activity.assignment, Killed("drained"), force=not activity.spec.is_async)
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=5.0)
         for task in list(self._tasks):
@@ -145,15 +145,15 @@ class Executor:
         if assignment is None:
             return
         if state.suspended and state.n == activity.state.n:
-            self._pool.stop(assignment, Killed(SUSPENDED))
+            self._places.stop(assignment, Killed(SUSPENDED))
         elif state.activation != activity.activation or state.owner != self.runner:
-            self._pool.stop(assignment, Killed(CLOSED), force=not activity.spec.is_async)
+            self._places.stop(assignment, Killed(CLOSED), force=not activity.spec.is_async)
         elif (
             state.compensating is None
             and state.state is State.CANCELLING
             and (assignment.verdict is None or state.cancel_forced)
         ):
-            self._pool.stop(assignment, Killed("cancelled"), force=state.cancel_forced)
+            self._places.stop(assignment, Killed("cancelled"), force=state.cancel_forced)
 
     async def _process(self, item: Item, spec: FunctionSpec) -> None:
         present = self.active.get(item.execution_id)
@@ -187,7 +187,7 @@ class Executor:
             activity.ended.set()
 
     async def _carry_through(self, activity: Activity) -> None:
-        slots = self._pool.slots(activity.spec)
+        slots = self._places.slots(activity.spec)
         await slots.take()
         try:
             if self.is_draining:
@@ -311,7 +311,7 @@ class Executor:
             assignment.limits = TimeLimits(timeout, total, spec.heartbeat)
         try:
             await self._confirm(activity)
-            return await self._pool.run(spec, assignment, timeout)
+            return await self._places.run(spec, assignment, timeout)
         finally:
             activity.assignment = None
 

@@ -10,6 +10,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution.retries import RetryPolicy
 from penstock.domain.flow.limits import NO_FLOW, FlowOptions
 from penstock.domain.flow.validate import validate_flow
+from penstock.domain.function.target import HttpTarget, Target, validate_target
 from penstock.domain.ids import EVENT_PATTERN, is_function_name
 from penstock.domain.limits import (
     concurrency_max,
@@ -36,7 +37,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One declared function.
 
-    Times are seconds, memory is bytes; `parameters` is a JSON Schema of the arguments object.
+    Times are seconds, memory is bytes; `parameters` is a JSON Schema of the arguments object. `target` is where it
+    runs if it is no Python code of the app.
     """
 
     name: str
@@ -58,6 +60,7 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     pause_on_failure: bool = False
     on_version_change: VersionChange = "continue"
     """Instead of failing it waits until somebody has mended what made it fail."""
+    target: Target | None = None
 
     @property
     def is_gated(self) -> bool:
@@ -99,6 +102,10 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
         known = ", ".join(get_args(VersionChange))
         raise Rejected("invalid_option", f"on_version_change of {spec.name} is one of {known}.")
     validate_flow(spec.name, spec.concurrency, spec.flow)
+    if spec.target is not None:
+        validate_target(spec.target, spec.name)
+    if isinstance(spec.target, HttpTarget) and spec.memory is not None:
+        raise Rejected("invalid_option", f"memory of {spec.name} cannot be limited from here: it runs behind a URL.")
     return spec
 
 

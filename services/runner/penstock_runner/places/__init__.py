@@ -1,0 +1,1 @@
+"""Where attempts run: worker processes for Python, and what stands in for them for functions that are none."""
