@@ -17,7 +17,7 @@ from penstock_scheduler.admission import Admission, wait
 logger = structlog.get_logger("penstock")
 
 NAME = "flow-snapshot"
-FORMAT = b"penstock-flow-2"
+FORMAT = b"penstock-flow-3"
 """Raised when the snapshot or what the fold makes of the log changes: an older one is passed over then."""
 
 FACTS_MIN = 50_000
