@@ -9,6 +9,7 @@ from functools import partial
 
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.inbox import Hints
+from penstock.jetstream.leader import Leadership
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.positions import Positions
@@ -17,40 +18,39 @@ from penstock.jetstream.stored_events import StoredEvents
 from penstock.jetstream.timers import JetStreamTimers, WakeUps
 from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
-from penstock_scheduler.agenda import Agenda
-from penstock_scheduler.calendar import Calendar
 from penstock_scheduler.carrier import Carrier
 from penstock_scheduler.cron import Cron
 from penstock_scheduler.ends import EndLoop, mark_ends
 from penstock_scheduler.event_ender import EventEnder
 from penstock_scheduler.event_waits import EventMatching
 from penstock_scheduler.families import Families
-from penstock_scheduler.flow import open_flow
+from penstock_scheduler.flow import ROLE, open_flow
 from penstock_scheduler.followers import Followers
 from penstock_scheduler.shared import tell_sharing
 from penstock_scheduler.sweep import Sweep
 from penstock_scheduler.ticker import Ticker
+from penstock_scheduler.times import Times, TimesSnapshots
 from penstock_scheduler.wakeups import Waker, WakeUpLoop
 
 NAME = "scheduler"
 DRAIN_SECONDS = 5.0
 
 
-async def follow(
-    runtime: Runtime, agenda: Agenda, calendar: Calendar, changed: asyncio.Event, caught_up: asyncio.Event
-) -> None:
+async def follow(runtime: Runtime, times: Times, changed: asyncio.Event, caught_up: asyncio.Event) -> None:
     """Feed the log into the agenda and the calendar, and tell when they have reached what was there at the start."""
-    target = await runtime.log.last_sequence()
-    if target == 0:
-        caught_up.set()
-    async for batch in batches_until(runtime.stopping, runtime.feed.subscribe(agenda.position)):
-        agenda.take(batch)
-        calendar.take(batch)
-        if agenda.position >= target and not caught_up.is_set():
+    target, calendar = await runtime.log.last_sequence(), times.calendar
+
+    def look() -> None:
+        if times.position >= target and not caught_up.is_set():
             calendar.caught_up()
             caught_up.set()
         if calendar.ready or calendar.declared:
             changed.set()
+
+    look()
+    async for batch in batches_until(runtime.stopping, runtime.feed.subscribe(times.position)):
+        await times.take(batch)
+        look()
 
 
 async def when_ready(
@@ -69,14 +69,16 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     """Start the loops; when left, wake-ups under way are finished and the rest is given back."""
     connection, names = runtime.connections[NAME], runtime.names
     timers = JetStreamTimers(connection, names)
-    agenda, caught_up = Agenda(names), asyncio.Event()
+    snapshots = TimesSnapshots(Payloads(connection, names), names)
+    times, caught_up = await snapshots.load(await runtime.log.last_sequence()), asyncio.Event()
+    agenda, calendar = times.agenda, times.calendar
     hints = Hints(connection, names)
     carrier = Carrier(runtime.log, hints, runtime.clock, runtime.dice)
     waker = Waker(carrier, timers, agenda, runtime.clock)
     sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, runtime.clock, runtime.dice)
     gate = Gate(names, runtime.log, runtime.registry)
     await gate.open()
-    calendar, schedules = Calendar(names), ScheduleLog(runtime.log, gate.stamp_tick)
+    schedules = ScheduleLog(runtime.log, gate.stamp_tick)
     ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
     source = WakeUps(connection, names)
     wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
@@ -92,7 +94,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {
-        runtime.spawn(follow(runtime, agenda, calendar, cron.changed, caught_up), "scheduler.follow"),
+        runtime.spawn(follow(runtime, times, cron.changed, caught_up), "scheduler.follow"),
         runtime.spawn(gate.watch(), "scheduler.gate"),
         runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
         runtime.spawn(ends.run(), "scheduler.ends"),
@@ -105,7 +107,11 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
         runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),
     }
-    loops.update(await open_flow(runtime, f"{NAME}-{os.getpid()}-{uuid.uuid4().hex[:8]}", NAME))
+    name = f"{NAME}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    leadership = Leadership(connection, names, ROLE, name)
+    keeping = snapshots.run(times, lambda: caught_up.is_set() and leadership.is_leader, runtime.stopping)
+    loops.add(runtime.spawn(keeping, "scheduler.snapshots"))
+    loops.update(await open_flow(runtime, name, connection, leadership))
     try:
         yield []
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from penstock.jetstream.connect import Connection
 from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leader import Leadership
@@ -17,12 +18,13 @@ from penstock_scheduler.snapshots import Snapshots
 ROLE = "flow"
 
 
-async def open_flow(runtime: Runtime, name: str, connection_name: str) -> Iterable[asyncio.Task[None]]:
+async def open_flow(
+    runtime: Runtime, name: str, connection: Connection, leadership: Leadership
+) -> Iterable[asyncio.Task[None]]:
     """Start the loops of flow control; they end when the process stops. Raises Unavailable."""
-    connection, names = runtime.connections[connection_name], runtime.names
+    names = runtime.names
     snapshots = Snapshots(Payloads(connection, names))
-    reader = FlowReader(names, await snapshots.load())
-    leadership = Leadership(connection, names, ROLE, name)
+    reader = FlowReader(names, await snapshots.load(await runtime.log.last_sequence()))
     admission = Admission(
         name, names, runtime.log, reader, leadership, Hints(connection, names), runtime.clock, runtime.dice
     )
