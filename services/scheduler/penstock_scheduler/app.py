@@ -82,6 +82,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
     source = WakeUps(connection, names)
     wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
+    runtime.feed.is_pressed = lambda: wake_ups.is_busy
     cron = Cron(calendar, ticker, schedules, runtime.clock, lambda: wake_ups.is_busy)
     ended = EndFacts(connection, names, names.ends_consumer)
     families = Families(carrier, runtime.clock)
