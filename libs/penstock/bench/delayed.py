@@ -18,7 +18,8 @@ from penstock.wire.names import START_WAIT, Names
 
 LEAD_SECONDS = 4.0
 """Until the common instant, besides what storing them takes."""
-STORED_PER_SECOND = 500
+STORED_PER_SECOND = 250
+"""What even a busy machine accepts."""
 TAKE = 500
 
 
