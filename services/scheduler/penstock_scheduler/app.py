@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+from penstock.jetstream.clock import HeldBackClock, clock_skew
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leader import Leadership
@@ -68,24 +69,26 @@ async def when_ready(
 async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     """Start the loops; when left, wake-ups under way are finished and the rest is given back."""
     connection, names = runtime.connections[NAME], runtime.names
+    clock = HeldBackClock(runtime.clock, lambda: clock_skew(connection, names.timers))
+    await clock.look()
     timers = JetStreamTimers(connection, names)
     snapshots = TimesSnapshots(Payloads(connection, names), names)
     times, caught_up = await snapshots.load(await runtime.log.last_sequence()), asyncio.Event()
     agenda, calendar = times.agenda, times.calendar
     hints = Hints(connection, names)
-    carrier = Carrier(runtime.log, hints, runtime.clock, runtime.dice)
-    waker = Waker(carrier, timers, agenda, runtime.clock)
-    sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, runtime.clock, runtime.dice)
+    carrier = Carrier(runtime.log, hints, clock, runtime.dice)
+    waker = Waker(carrier, timers, agenda, clock)
+    sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, clock, runtime.dice)
     gate = Gate(names, runtime.log, runtime.registry)
     await gate.open()
     schedules = ScheduleLog(runtime.log, gate.stamp_tick)
-    ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
+    ticker = Ticker(runtime.log, schedules, timers, names, hints, clock, runtime.dice)
     source = WakeUps(connection, names)
     wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
     runtime.feed.is_pressed = lambda: wake_ups.is_busy
-    cron = Cron(calendar, ticker, schedules, runtime.clock, lambda: wake_ups.is_busy)
+    cron = Cron(calendar, ticker, schedules, clock, lambda: wake_ups.is_busy)
     ended = EndFacts(connection, names, names.ends_consumer)
-    families = Families(carrier, runtime.clock)
+    families = Families(carrier, clock)
     ender = EventEnder(runtime.log, Payloads(connection, names), carrier)
     events = EventMatching(
         agenda, StoredEvents(connection, names), ender, Positions(connection, names), runtime.log, names
@@ -97,6 +100,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     loops = {
         runtime.spawn(follow(runtime, times, cron.changed, caught_up), "scheduler.follow"),
         runtime.spawn(gate.watch(), "scheduler.gate"),
+        runtime.spawn(clock.run(), "scheduler.clock"),
         runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
         runtime.spawn(ends.run(), "scheduler.ends"),
         runtime.spawn(mark_ends(ended, runtime.stopping), "scheduler.ends.mark"),
@@ -112,13 +116,14 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     leadership = Leadership(connection, names, ROLE, name)
     keeping = snapshots.run(times, lambda: caught_up.is_set() and leadership.is_leader, runtime.stopping)
     loops.add(runtime.spawn(keeping, "scheduler.snapshots"))
-    loops.update(await open_flow(runtime, name, connection, leadership))
+    loops.update(await open_flow(runtime, name, connection, leadership, clock))
     try:
         yield []
     finally:
         await source.stop()
         await ended.stop()
-        await asyncio.wait({loop for loop in loops if loop.get_name() != "scheduler.gate"}, timeout=DRAIN_SECONDS)
+        ending = {loop for loop in loops if loop.get_name() not in ("scheduler.gate", "scheduler.clock")}
+        await asyncio.wait(ending, timeout=DRAIN_SECONDS)
         for loop in loops:
             loop.cancel()
 
