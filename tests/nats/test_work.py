@@ -206,7 +206,8 @@ async def test_a_limit_set_at_run_time_outlives_the_start_of_another_runner(
     await log.append_system("limit_changed", f"function.{FUNCTION}", fact)
     for _ in range(2):
         work = JetStreamWork(connection, environment, FUNCTION, 4, lambda: changed_limit(log, FUNCTION))
-        assert await take(work)
+        for item in await take(work):
+            await item.ack()
         info = await connection.js.consumer_info(environment.executions, environment.runner_consumer(FUNCTION))
         assert info.config.max_ack_pending == 2
         await work.stop()
