@@ -15,6 +15,18 @@ def rows(report: dict[str, Any]) -> list[Row]:
     return found
 
 
+def _machine(_: str, looks: list[dict[str, float]]) -> list[Row]:
+    seconds, loads = [each["additions_seconds"] for each in looks], [each["load"] for each in looks]
+    return [
+        (
+            "this machine: s of CPU for 10,000,000 additions in Python",
+            f"{min(seconds):.1f} to {max(seconds):.1f}",
+            "",
+            f"load {min(loads):.1f} to {max(loads):.1f}",
+        )
+    ]
+
+
 def _throughput(name: str, figures: dict[str, Any]) -> list[Row]:
     raw = figures.get("raw")
     cpu_raw = raw["cpu_seconds_per_1000"] + raw["server_cpu_seconds_per_1000"] if raw else None
@@ -102,6 +114,7 @@ def _history(_: str, figures: dict[str, Any]) -> list[Row]:
 
 
 _ROWS: dict[str, Callable[[str, Any], list[Row]]] = {
+    "machine": _machine,
     "plain": _throughput,
     "three_steps": _throughput,
     "latency": _latency,

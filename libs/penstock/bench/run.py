@@ -1,7 +1,9 @@
 """The whole benchmark as a table of parts, each measured by itself, product and raw bound in turn."""
 
 import asyncio
+import os
 import statistics
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from penstock.domain.errors import Rejected
 
 Say = Callable[[str], None]
 
+ADDITIONS = 2_000_000
 PLAIN_WRITES = 3
 STEPS_WRITES = 6
 WARM_UP = 10
@@ -44,11 +47,20 @@ QUICK = Plan(
 
 def run(plan: Plan, parts: Iterable[str], say: Say) -> dict[str, Any]:
     """The figures of these parts; `say` is told what is being measured."""
-    report: dict[str, Any] = {"plan": msgspec.to_builtins(plan, enc_hook=str)}
+    report: dict[str, Any] = {"plan": msgspec.to_builtins(plan, enc_hook=str), "machine": [machine()]}
     for name in parts:
         say(name.replace("_", " "))
         report[name] = PARTS[name](plan, say)
+        report["machine"].append(machine())
     return report
+
+
+def machine() -> dict[str, float]:
+    """How fast a core is just now, and how many would be wanted: what explains figures that differ between runs."""
+    began, total = time.process_time(), 0
+    for number in range(ADDITIONS):
+        total += number
+    return {"additions_seconds": (time.process_time() - began) * (10_000_000 / ADDITIONS), "load": os.getloadavg()[0]}
 
 
 def chosen(only: Iterable[str], plan: Plan) -> list[str]:
