@@ -89,7 +89,7 @@ class Frames:
                     found = await restore(self._frames())
             except PayloadMissing:
                 return None
-            except (PayloadDamaged, Unavailable, msgspec.MsgspecError, ValueError) as error:
+            except (PayloadDamaged, Unavailable, msgspec.MsgspecError, ValueError, StopAsyncIteration) as error:
                 # It may have been replaced while it was read.
                 logger.warning("snapshot_unreadable", snapshot=self._name, error=str(error))
                 continue
