@@ -155,7 +155,7 @@ async def handle_known(
                 function=state.function,
                 facts=facts,
                 expected=state.sequence,
-                has_parent=state.parent_id is not None,
+                is_awaited=state.is_awaited,
             )
     verdicts = dict(zip(entries, await log.append_many(list(entries.values())), strict=True))
     return [isinstance(verdicts.get(index), int) for index in range(len(states))]

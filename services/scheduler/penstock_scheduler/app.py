@@ -93,7 +93,7 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     events = EventMatching(
         agenda, StoredEvents(connection, names), ender, Positions(connection, names), runtime.log, names
     )
-    followers = Followers(runtime.log, Payloads(connection, names), runtime.clock, runtime.dice)
+    followers = Followers(runtime.log, Payloads(connection, names), clock, runtime.dice)
     ends = EndLoop(ended, runtime.log, [followers.settle, families.tell_parent, families.cancel_children])
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
