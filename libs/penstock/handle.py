@@ -138,6 +138,29 @@ async def handle_all(
     raise Unavailable(f"execution {execution_id} was changed by others {TRIES_MAX} times in a row")
 
 
+async def handle_known(
+    log: ExecutionLog, states: Sequence[Execution], command: AnyCommand, clock: Clock, dice: Dice
+) -> list[bool]:
+    """Carry out one command on many executions whose state may be known, in one go and without a read.
+
+    True where that is done. False where nothing follows, where the state was out of date, or where it is not known what
+    became of it: `handle` those. Raises Rejected from the rules.
+    """
+    entries: dict[int, Append] = {}
+    for index, state in enumerate(states):
+        facts = decide(state, command, clock(), dice())
+        if facts:
+            entries[index] = Append(
+                execution_id=state.id,
+                function=state.function,
+                facts=facts,
+                expected=state.sequence,
+                is_awaited=state.is_awaited,
+            )
+    verdicts = dict(zip(entries, await log.append_many(list(entries.values())), strict=True))
+    return [isinstance(verdicts.get(index), int) for index in range(len(states))]
+
+
 def _known(state: Execution | None) -> Execution:
     assert state is not None, "a command to an execution that does not exist is rejected"
     return state

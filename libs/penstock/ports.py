@@ -73,6 +73,9 @@ class ExecutionLog(Protocol):
     async def read(self, execution_id: str, function: str, after: int = 0) -> list[Recorded]:
         """The facts of one execution in order, those beyond a sequence only; empty if there are none."""
 
+    async def first(self, execution_id: str, function: str) -> Recorded | None:
+        """The first fact of an execution that was not runnable at once: one read where all of them take three."""
+
     async def load(self, execution_id: str, function: str) -> Loaded | None:
         """The execution as the facts have it, by a snapshot and what came after where there is one."""
 

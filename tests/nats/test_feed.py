@@ -7,8 +7,9 @@ import pytest
 
 from eventually import eventually
 from penstock.jetstream.connect import Connection
-from penstock.jetstream.feed import SEAT_BATCHES_MAX, Feed
+from penstock.jetstream.feed import Feed
 from penstock.jetstream.log import JetStreamLog
+from penstock.ports import LogEntry
 from penstock.wire.names import Names
 from sample_facts import entry, new_id
 
@@ -23,14 +24,16 @@ async def feed(log: JetStreamLog) -> AsyncIterator[Feed]:
 class Reader:
     """Reads in a task of its own; `pause` makes it slow."""
 
-    def __init__(self, feed: Feed, after: int) -> None:
+    def __init__(self, feed: Feed, after: int, patient: bool = False) -> None:
         self.sequences: list[int] = []
         self.going = asyncio.Event()
         self.going.set()
-        self.task = asyncio.create_task(self._read(feed, after))
+        self.task = asyncio.create_task(
+            self._read(feed.subscribe_patiently(after) if patient else feed.subscribe(after))
+        )
 
-    async def _read(self, feed: Feed, after: int) -> None:
-        async for batch in feed.subscribe(after):
+    async def _read(self, batches: AsyncIterator[list[LogEntry]]) -> None:
+        async for batch in batches:
             self.sequences.extend(each.sequence for each in batch)
             await self.going.wait()
 
@@ -72,14 +75,15 @@ async def test_readers_share_one_consumer(
         await reader.stop()
 
 
-async def test_a_slow_reader_holds_up_nobody_and_misses_nothing(feed: Feed, log: JetStreamLog) -> None:
+async def test_a_slow_reader_holds_up_nobody_and_misses_nothing(log: JetStreamLog) -> None:
     """It is left behind, and catches up alone."""
+    feed = Feed(log, seat_entries_max=10)
     slow, quick = Reader(feed, 0), Reader(feed, 0)
     await append(log, 1)
     await eventually(lambda: slow.sequences and quick.sequences)
     slow.going.clear()
     count = 1
-    for _ in range(SEAT_BATCHES_MAX + 20):
+    for _ in range(50):
         await append(log, 1)
         count += 1
         await eventually(lambda: len(quick.sequences) == count)  # noqa: B023 - called within this turn only
@@ -90,6 +94,23 @@ async def test_a_slow_reader_holds_up_nobody_and_misses_nothing(feed: Feed, log:
     await eventually(lambda: len(slow.sequences) == len(quick.sequences) == count + 3)
     assert slow.sequences == quick.sequences == list(range(1, count + 4))
     for reader in (slow, quick):
+        await reader.stop()
+    await feed.close()
+
+
+async def test_a_patient_reader_lets_urgent_work_go_first_but_not_for_ever(feed: Feed, log: JetStreamLog) -> None:
+    """It reads when the pressure has gone, and after a while in any case."""
+    pressed = True
+    feed.is_pressed = lambda: pressed
+    patient, other = Reader(feed, 0, patient=True), Reader(feed, 0)
+    await append(log, 3)
+    await eventually(lambda: len(other.sequences) == 3)
+    assert not patient.sequences
+    await eventually(lambda: len(patient.sequences) == 3)
+    pressed = False
+    await append(log, 3)
+    await eventually(lambda: patient.sequences == other.sequences == list(range(1, 7)))
+    for reader in (patient, other):
         await reader.stop()
 
 

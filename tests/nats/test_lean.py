@@ -15,6 +15,12 @@ async def test_a_delivered_fact_has_no_headers(connection: Connection) -> None:
     assert await connection.nc._process_headers(stored) is None
 
 
+async def test_a_fired_wake_up_has_no_headers(connection: Connection) -> None:
+    """Its subject says whom to wake."""
+    fired = b"NATS/1.0\r\nNats-Scheduler: penstock.dev.timer.a.start\r\nNats-Schedule-Next: purge\r\n\r\n"
+    assert await connection.nc._process_headers(fired) is None
+
+
 async def test_other_headers_are_parsed(connection: Connection) -> None:
     """Statuses tell when a pull has ended, and triggers bring their own."""
     assert (await connection.nc._process_headers(b"NATS/1.0 408 Request Timeout\r\n\r\n"))["Status"] == "408"

@@ -7,12 +7,14 @@ import pytest
 
 from eventually import eventually
 from penstock.domain.execution.facts import Enqueued, Unknown
+from penstock.domain.system import LimitChanged
 from penstock.jetstream import work as work_module
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.server import EmbeddedServer
 from penstock.jetstream.work import JetStreamWork
 from penstock.ports import Append, Item
+from penstock.service.gate import changed_limit
 from penstock.wire.codec import decode_fact
 from penstock.wire.names import Names
 from sample_facts import FUNCTION, due, entry, new_id, now, started
@@ -193,6 +195,22 @@ async def test_a_changed_concurrency_takes_effect(
     assert await pending(connection, environment) == (1, 4)
     await narrow.stop()
     await wide.stop()
+
+
+async def test_a_limit_set_at_run_time_outlives_the_start_of_another_runner(
+    connection: Connection, environment: Names, log: JetStreamLog
+) -> None:
+    """It is never lifted to what was declared, not even until the scheduler looks."""
+    await log.append_many([entry(new_id()) for _ in range(5)])
+    fact = LimitChanged(at=now(), target=f"function:{FUNCTION}", limit=2, author="t")
+    await log.append_system("limit_changed", f"function.{FUNCTION}", fact)
+    for _ in range(2):
+        work = JetStreamWork(connection, environment, FUNCTION, 4, lambda: changed_limit(log, FUNCTION))
+        for item in await take(work):
+            await item.ack()
+        info = await connection.js.consumer_info(environment.executions, environment.runner_consumer(FUNCTION))
+        assert info.config.max_ack_pending == 2
+        await work.stop()
 
 
 async def test_stopping_hands_back_what_was_not_taken(

@@ -1,7 +1,9 @@
 """Each control of flow control by one claim each, on facts alone."""
 
 from flow_world import SECOND, World, frozen, restored
+from penstock.domain.flow.admission import decide
 from penstock.domain.flow.limits import Limit, RateLimit, Throttle
+from penstock.domain.flow.snapshot import CHUNK_ITEMS
 from penstock.domain.flow.why import why
 
 
@@ -448,3 +450,19 @@ def test_a_snapshot_decides_as_the_fold_does() -> None:
     assert frozen(again) == frozen(world.state)
     world.state, expected = again, world.admit
     assert len(expected()) == 1
+
+
+def test_a_snapshot_of_many_has_several_chunks_and_loses_none() -> None:
+    """Executions of one line may be in more than one, beside those that run or were dropped."""
+    world = World()
+    world.declare("f", concurrency=3)
+    world.declare("g", concurrency=1, concurrency_key="args[0]", at_limit="reject_newest")
+    for index in range(CHUNK_ITEMS + 500):
+        world.enqueue("f", priority=index % 7)
+        world.enqueue("g", concurrency=str(index % 900))
+    world.admit(5)
+    chunks = frozen(world.state)
+    assert len(chunks) > 3
+    again = restored(world.state)
+    assert frozen(again) == chunks
+    assert [item.id for item in decide(again, world.now, 900).admitted] == world.admit(900)

@@ -40,41 +40,52 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def plain_environ() -> dict[str, str]:
+    """Our environment without settings: what is measured must not depend on whose machine it is."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "OTEL_"))}
+
+
 @contextlib.contextmanager
 def stand(app: str = "penstock.bench.app:app", *, spans: bool = True) -> Iterator[Stand]:
     """Start `penstock up` with the app, spans exported to a sink that costs the product nothing; stop it afterwards."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory, contextlib.ExitStack() as stack:
         http_port, nats_port, key = free_port(), free_port(), "pk_" + secrets.token_urlsafe(24)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "OTEL_"))}
-        environ |= {"PENSTOCK_API_KEY": key, "PENSTOCK_NATS_PORT": str(nats_port)}
+        environ = plain_environ() | {"PENSTOCK_API_KEY": key, "PENSTOCK_NATS_PORT": str(nats_port)}
         if spans:
             sink_port = free_port()
-            stack.enter_context(_process([sys.executable, "-m", "penstock.bench.sink", str(sink_port)], {}, None))
+            sink = [sys.executable, "-m", "penstock.bench.sink", str(sink_port)]
+            stack.enter_context(process(sink, plain_environ(), None))
             environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink_port}"
         command = [sys.executable, "-m", "penstock.cli.main", "up", app, "--data", directory, "--port", str(http_port)]
         log = Path(directory) / "bench.log"
-        process = stack.enter_context(_process(command, environ, log))
+        root = stack.enter_context(process(command, environ, log))
         url = f"http://127.0.0.1:{http_port}"
-        _await_ready(url, process, log)
-        yield Stand(url, nats_port, key, process.pid, directory)
+        _await_ready(url, root, log)
+        yield Stand(url, nats_port, key, root.pid, directory)
 
 
 @contextlib.contextmanager
-def _process(command: list[str], environ: dict[str, str], log: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: list[str], environ: dict[str, str], log: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with these environment variables, stopped at the end."""
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log is not None else subprocess.DEVNULL
-        process = subprocess.Popen(  # noqa: S603 - the command is ours
-            command, env={**os.environ, **environ}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        started = subprocess.Popen(  # noqa: S603 - the command is ours
+            command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         try:
-            yield process
+            yield started
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(started)
+
+
+def stop(started: subprocess.Popen[bytes]) -> None:
+    """In good order if it can; nothing happens if it has ended already."""
+    started.send_signal(signal.SIGTERM)
+    try:
+        started.wait(30)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.wait()
 
 
 def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -95,10 +106,11 @@ def raw_server() -> Iterator[tuple[str, int]]:
         config = Path(directory) / "nats.conf"
         store = Path(directory) / "jetstream"
         config.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{store}", sync_interval: always }}\n')
-        with _process([str(find_server()), "-c", str(config)], {}, Path(directory) / "log") as process:
+        command = [str(find_server()), "-c", str(config)]
+        with process(command, plain_environ(), Path(directory) / "log") as server:
             deadline = time.monotonic() + START_SECONDS
             while time.monotonic() < deadline:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break
                 time.sleep(0.02)
-            yield f"nats://127.0.0.1:{port}", process.pid
+            yield f"nats://127.0.0.1:{port}", server.pid

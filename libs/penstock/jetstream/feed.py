@@ -1,15 +1,24 @@
-"""One follower for all readers of a process; a reader that is behind, or slow, catches up alone and joins again."""
+"""One follower for all readers of a process; a reader that is behind, or slow, catches up alone and joins again.
+
+While the process has urgent work (`is_pressed`), patient readers let it go first, for a while.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from penstock.ports import LogEntry
 
 RECENT_BATCHES = 32
-SEAT_BATCHES_MAX = 64
-"""A reader that leaves so many batches unread is cut loose: it must not hold up the others, nor fill the memory."""
+SEAT_ENTRIES_MAX = 64_000
+"""A reader that leaves so many entries unread is cut loose: it must not hold up the others, nor fill the memory."""
+
+PATIENCE_SECONDS = 1.0
+"""So long at most a patient reader waits for urgent work to be done."""
+TURN_SECONDS = 3.0
+"""For so long it then reads without waiting, however pressed the process is."""
+LOOK_SECONDS = 0.02
 
 
 class Followable(Protocol):
@@ -23,25 +32,53 @@ class _Seat:
 
     def __init__(self) -> None:
         self.batches: deque[list[LogEntry]] = deque()
+        self.unread = 0
         self.changed = asyncio.Event()
         self.overrun = False
+
+    def put(self, batch: list[LogEntry]) -> None:
+        self.batches.append(batch)
+        self.unread += len(batch)
+
+    def take(self) -> list[LogEntry]:
+        batch = self.batches.popleft()
+        self.unread -= len(batch)
+        return batch
 
 
 class Feed:
     """Shares one follower of the log."""
 
-    def __init__(self, log: Followable) -> None:
+    def __init__(self, log: Followable, seat_entries_max: int = SEAT_ENTRIES_MAX) -> None:
         self._log = log
+        self._seat_entries_max = seat_entries_max
         self._seats: set[_Seat] = set()
         self._recent: deque[list[LogEntry]] = deque(maxlen=RECENT_BATCHES)
         self._position = 0
         self._task: asyncio.Task[None] | None = None
+        self.is_pressed: Callable[[], bool] = lambda: False
+        """Whether this process has work that must not wait."""
 
     async def close(self) -> None:
         """Stop the shared follower."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+
+    async def subscribe_patiently(self, after: int) -> AsyncIterator[list[LogEntry]]:
+        """The same for a reader that others do not wait for."""
+        clock, busy_until = asyncio.get_running_loop().time, 0.0
+        source = self.subscribe(after)
+        try:
+            async for batch in source:
+                began = clock()
+                while self.is_pressed() and began >= busy_until and clock() < began + PATIENCE_SECONDS:
+                    await asyncio.sleep(LOOK_SECONDS)
+                if clock() >= began + PATIENCE_SECONDS:
+                    busy_until = clock() + TURN_SECONDS
+                yield batch
+        finally:
+            await source.aclose()  # type: ignore[attr-defined]
 
     async def subscribe(self, after: int) -> AsyncIterator[list[LogEntry]]:
         """All entries after the sequence, in batches, then live."""
@@ -74,12 +111,13 @@ class Feed:
             self._recent.clear()
             self._position = position
             self._task = asyncio.create_task(self._follow(position), name="feed")
-        seat.batches.extend(self._recent)
+        for batch in self._recent:
+            seat.put(batch)
         self._seats.add(seat)
         try:
             while not seat.overrun:
                 while seat.batches:
-                    batch = seat.batches.popleft()
+                    batch = seat.take()
                     if batch[0].sequence <= position:
                         batch = [entry for entry in batch if entry.sequence > position]
                     if batch:
@@ -102,9 +140,9 @@ class Feed:
             self._position = batch[-1].sequence
             self._recent.append(batch)
             for seat in list(self._seats):
-                if len(seat.batches) >= SEAT_BATCHES_MAX:
+                if seat.unread >= self._seat_entries_max:
                     seat.overrun = True
                     self._seats.discard(seat)
                 else:
-                    seat.batches.append(batch)
+                    seat.put(batch)
                 seat.changed.set()

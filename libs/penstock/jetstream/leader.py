@@ -39,16 +39,20 @@ class Leadership:
 
     async def hold(self) -> bool:
         """Take the lease if nobody has it, or renew ours; answers whether we lead."""
-        asked = self._monotonic()
-        headers = {wire.EXPECTED_SEQUENCE: str(self._sequence)}
-        try:
-            self._sequence = await self._publisher.publish(self._subject, self._holder.encode(), headers)
-        except Conflict:
-            await self._look(asked)
-        except Unavailable:
-            return self.is_leader
-        else:
-            self._until = asked + LEASE_SECONDS * 0.8
+        for _ in range(2):
+            asked, expected = self._monotonic(), self._sequence
+            headers = {wire.EXPECTED_SEQUENCE: str(expected)}
+            try:
+                self._sequence = await self._publisher.publish(self._subject, self._holder.encode(), headers)
+            except Conflict:
+                await self._look(asked)
+            except Unavailable:
+                break
+            else:
+                self._until = asked + LEASE_SECONDS * 0.8
+            if self.is_leader or self._sequence in (0, expected):
+                break
+            # It was given up: whoever asks again now need not wait for the next round.
         return self.is_leader
 
     async def give_up(self) -> None:

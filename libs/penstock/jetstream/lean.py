@@ -1,24 +1,25 @@
-"""The nats-py client, spared one thing: parsing headers of log entries that nobody reads.
+"""The nats-py client, spared one thing: parsing headers of log entries and wake-ups that nobody reads.
 
-Every stored fact carries the headers of its conditional append. nats-py parses the headers of each delivered message,
-which took a sixth of a follower's time. Answers and status messages keep theirs. This overrides a private method, so
-the dependency is pinned to a minor version and `tests/nats/test_lean.py` watches both sides.
+Every stored fact carries the headers of its conditional append, and every wake-up says where it comes from. nats-py
+parses the headers of each delivered message, which took a sixth of a follower's time. Answers and status messages keep
+theirs. This overrides a private method, so the dependency is pinned to a minor version and `tests/nats/test_lean.py`
+watches both sides.
 """
 
 from nats.aio.client import Client
 
-from penstock.wire.names import EXPECTED_SEQUENCE
+from penstock.wire.names import EXPECTED_SEQUENCE, SCHEDULER
 
-_FACT = f"NATS/1.0\r\n{EXPECTED_SEQUENCE}: ".encode()
+_UNREAD = tuple(f"NATS/1.0\r\n{first}: ".encode() for first in (EXPECTED_SEQUENCE, SCHEDULER))
 _READ = b"\r\nNats-Sequence: "
 """A direct get appends its own headers to those of the stored message."""
 
 
 class LeanClient(Client):
-    """A client for which delivered facts have no headers."""
+    """A client for which delivered facts and wake-ups have no headers."""
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
-        if headers is not None and headers.startswith(_FACT) and _READ not in headers:
+        if headers is not None and headers.startswith(_UNREAD) and _READ not in headers:
             return None
         parsed: dict[str, str] | None = await super()._process_headers(headers)
         return parsed

@@ -64,6 +64,14 @@ class JetStreamLog:
         parts = await asyncio.gather(*reads)
         return self._recorded(execution_id, function, [message for part in parts for message in part])
 
+    async def first(self, execution_id: str, function: str) -> Recorded | None:
+        """The first fact of an execution that was not runnable at once, so that it is no run fact."""
+        subject = self.names.fact_subject(execution_id, function, "fact")
+        found = self._recorded(
+            execution_id, function, await self.reader.subject(self.names.executions, subject, limit=1)
+        )
+        return found[0] if found else None
+
     def _recorded(self, execution_id: str, function: str, found: list[StoredMessage]) -> list[Recorded]:
         found.sort(key=lambda message: message.sequence)
         recorded: list[Recorded] = []

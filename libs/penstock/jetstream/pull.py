@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from nats.aio.msg import Msg
@@ -10,6 +11,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from penstock.jetstream.connect import Connection
+from penstock.wire.names import PULL_PENDING
 
 EXPIRES_SECONDS = 20.0
 _WATCHDOG_SECONDS = 5.0
@@ -110,7 +112,7 @@ class Pull:
 
     async def _on_message(self, message: Msg) -> None:
         if message.reply:
-            # A delivered message keeps its own subject; requests are served in order, so it belongs to the oldest.
+            # A delivered message keeps its own subject and does not tell which request it answers: count on the oldest.
             for token, (left, deadline) in self._requests.items():
                 if left <= 1:
                     del self._requests[token]
@@ -119,12 +121,28 @@ class Pull:
                 break
             self._ready.append(message)
         else:
-            self._requests.pop(message.subject[len(self._inbox) :], None)
+            self._end(message.subject[len(self._inbox) :], message.headers or {})
             status = (message.headers or {}).get("Status", "")
             description = (message.headers or {}).get("Description", "")
             # 409 also ends a request for harmless reasons (a leader moved); only a missing consumer matters.
             self._gone = self._gone or status == "503" or (status == "409" and "Consumer Deleted" in description)
         self._changed.set()
+
+    def _end(self, token: str, headers: Mapping[str, str]) -> None:
+        """A request is over. The server serves several in turn, so that more may be left of this one than we counted.
+
+        What is too much must not stay on the others: we would wait for messages that nobody has been asked for.
+        """
+        left, _ = self._requests.pop(token, (0, 0.0))
+        over = int(headers.get(PULL_PENDING, left)) - left
+        for other, (count, deadline) in list(self._requests.items()):
+            if over <= 0:
+                break
+            if count <= over:
+                del self._requests[other]
+            else:
+                self._requests[other] = (count - over, deadline)
+            over -= count
 
     def _forget_requests(self) -> None:
         self._requests.clear()

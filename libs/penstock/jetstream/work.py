@@ -1,6 +1,7 @@
 """Taking runnable activations from the log: one durable consumer per function, shared by all runners that have it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import nats.js.errors
 from nats.errors import Error as NatsError
@@ -61,16 +62,25 @@ class JetStreamItem:
 
 
 class JetStreamWork:
-    """ports.WorkSource for one function. `max_ack_pending` is the limit over all runners (concurrency)."""
+    """ports.WorkSource for one function. `max_ack_pending` is the limit over all runners (concurrency).
+
+    `changed` asks what somebody has set in its place while everything runs.
+    """
 
     def __init__(
-        self, connection: Connection, names: Names, function: str, max_ack_pending: int = ACK_PENDING_MAX
+        self,
+        connection: Connection,
+        names: Names,
+        function: str,
+        max_ack_pending: int = ACK_PENDING_MAX,
+        changed: Callable[[], Awaitable[int | None]] | None = None,
     ) -> None:
         self._positions = Positions(connection, names)
         self._connection = connection
         self._names = names
         self._function = function
-        self._max_ack_pending = max_ack_pending
+        self._declared = max_ack_pending
+        self._changed = changed
         self._pull: Pull | None = None
         self._stopped = False
         self._marked = 0
@@ -145,13 +155,14 @@ class JetStreamWork:
     async def _ensure_consumer(self) -> None:
         """Make the consumer, or bring its limit up to date: other settings never change."""
         stream, name = self._names.executions, self._names.runner_consumer(self._function)
+        changed = await self._changed() if self._changed is not None else None
         wanted = ConsumerConfig(
             durable_name=name,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT_SECONDS,
             max_deliver=-1,
-            max_ack_pending=self._max_ack_pending,
+            max_ack_pending=changed if changed is not None else self._declared,
             filter_subject=self._names.run_filter(self._function),
         )
         try:
@@ -163,7 +174,7 @@ class JetStreamWork:
                 wanted.deliver_policy, wanted.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, floor + 1
             await self._connection.js.add_consumer(stream, wanted)
             return
-        if found.config.max_ack_pending != self._max_ack_pending:
+        if found.config.max_ack_pending != wanted.max_ack_pending:
             await self._connection.js.add_consumer(stream, wanted)
 
     async def _floor(self) -> int:

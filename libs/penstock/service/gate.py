@@ -31,6 +31,13 @@ def _compiled(expression: str) -> Any:
     return cel.compile(expression)
 
 
+async def changed_limit(log: JetStreamLog, function: str) -> int | None:
+    """The concurrency of a function that somebody set at run time; None: as declared. Raises Unavailable."""
+    stored = await log.read_system(KIND, f"function.{function}")
+    fact = decode_system_fact(stored.data) if stored is not None else None
+    return fact.limit if isinstance(fact, LimitChanged) else None
+
+
 class Gate:
     """Stamps first facts, also with the deadline that follows from their function.
 

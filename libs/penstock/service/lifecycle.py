@@ -7,10 +7,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from litestar.types import ControllerRouterHandler
 
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
@@ -19,9 +18,13 @@ from penstock.jetstream.registry import FunctionRegistry
 from penstock.service.settings import Settings
 from penstock.wire.names import Names
 
+if TYPE_CHECKING:
+    # A process without HTTP does not load it.
+    from litestar.types import ControllerRouterHandler
+
 logger = structlog.get_logger("penstock")
 
-Routes = Sequence[ControllerRouterHandler]
+Routes = Sequence["ControllerRouterHandler"]
 
 
 def system_clock() -> int:
@@ -93,7 +96,9 @@ class Service:
     connections: tuple[str, ...] = ()
 
 
-async def opened(stack: AsyncExitStack, services: Sequence[Service], runtime: Runtime) -> list[ControllerRouterHandler]:
+async def opened(
+    stack: AsyncExitStack, services: Sequence[Service], runtime: Runtime
+) -> "list[ControllerRouterHandler]":
     """Open the services in order; leaving the stack drains them in reverse. Answers with all their routes."""
     routes: list[ControllerRouterHandler] = []
     for service in services:

@@ -52,7 +52,7 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     control = ControlRoutes(steering, timers, clock)
     signals = SignalRoutes(steering, runtime.signing_key)
     rerun = RerunRoutes(names.environment, runtime.log, payloads, drafter, acceptor, clock)
-    schedules = ScheduleRoutes(names, ScheduleLog(runtime.log, gate.stamp_tick), timers, drafter, acceptor, clock)
+    schedules = ScheduleRoutes(names, ScheduleLog(runtime.log, gate.stamp_tick), timers, drafter, acceptor, gate, clock)
     flow = FlowRoutes(runtime.log, drafter, gate, clock)
     pages = PageRoutes(rerun.rerun, control.cancel, Sessions(find_key(runtime.settings) or ""))
     notifications = NotificationRoutes(NoticeLog(runtime.log), clock)

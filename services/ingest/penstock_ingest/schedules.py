@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.create import Origin
 from penstock.domain.function.options import CallOptions, resolve
-from penstock.domain.ids import keyed_execution_id
+from penstock.domain.ids import keyed_execution_id, tick_execution_id
 from penstock.domain.limits import backfill_ticks_max, tick_arguments_bytes_max
 from penstock.domain.schedule import facts as f
 from penstock.domain.schedule.decide import LIVE_MAX, backfill_ticks
@@ -25,6 +25,7 @@ from penstock.domain.schedule.ticks import first_after
 from penstock.jetstream.schedules import NewExecution, ScheduleLog
 from penstock.ports import Clock, Conflict, Timers, Unavailable
 from penstock.service.direct import Call, direct_post
+from penstock.service.gate import Gate
 from penstock.service.http import json_answer
 from penstock.service.problems import Answer
 from penstock.wire.names import TICK_WAIT, Names
@@ -94,13 +95,21 @@ class ScheduleRoutes:
     """`/v1/schedules/{key}` and what can be done to it."""
 
     def __init__(
-        self, names: Names, schedules: ScheduleLog, timers: Timers, drafter: Drafter, acceptor: Acceptor, clock: Clock
+        self,
+        names: Names,
+        schedules: ScheduleLog,
+        timers: Timers,
+        drafter: Drafter,
+        acceptor: Acceptor,
+        gate: Gate,
+        clock: Clock,
     ) -> None:
         self._names = names
         self._schedules = schedules
         self._timers = timers
         self._drafter = drafter
         self._acceptor = acceptor
+        self._gate = gate
         self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -134,6 +143,14 @@ class ScheduleRoutes:
             ),
         ]  # fmt: skip
 
+    def _require_keys(self, key: str, spec: ScheduleSpec, now: int) -> None:
+        """Every tick has the same arguments: a key of flow control that fails on them fails now, and not then."""
+        sample = tick_enqueued(key, tick_execution_id(self._names.environment, key, now), now, spec, now)
+        try:
+            self._gate.stamp(sample)
+        except Rejected as refusal:
+            raise Rejected("invalid_arguments", refusal.detail) from None
+
     async def put(self, call: Call) -> Answer:
         key, body = check_key(call.value), parse_body(call, ScheduleBody)
         now = self._clock()
@@ -151,6 +168,7 @@ class ScheduleRoutes:
         spec = ScheduleSpec(
             function=body.function, rule=rule, args=body.args, kwargs=body.kwargs, metadata=body.metadata
         )
+        self._require_keys(key, spec, now)
 
         def decide(state: Schedule | None) -> f.AnyScheduleFact | None:
             if state is not None and state.spec is not None:

@@ -28,7 +28,7 @@ async def exporting(runtime: Runtime) -> AsyncIterator[None]:
     loop = SpanLoop(Trails(runtime.log, runtime.names), export, Positions(runtime.connections[NAME], runtime.names))
     after = await loop.start_position(runtime.log)
     runtime.checks["notifier.spans"] = lambda: export.problem
-    batches = batches_until(runtime.stopping, runtime.feed.subscribe(after))
+    batches = batches_until(runtime.stopping, runtime.feed.subscribe_patiently(after))
     tasks = {
         runtime.spawn(loop.run(batches), "notifier.spans"),
         runtime.spawn(loop.keep_position(runtime.stopping), "notifier.position"),

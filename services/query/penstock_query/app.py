@@ -72,7 +72,7 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
     store = Store(writer, names.executions)
     await store.prepare()
     lock = projector_lock(url, schema)
-    projector = Projector(store, names, runtime.feed.subscribe, runtime.log, lock, progress)
+    projector = Projector(store, names, runtime.feed.subscribe_patiently, runtime.log, lock, progress)
     view = View(
         reads=Reads(reader),
         progress=progress,

@@ -6,6 +6,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
@@ -21,7 +22,7 @@ from penstock.jetstream.schedules import ScheduleLog
 from penstock.jetstream.timers import JetStreamTimers
 from penstock.jetstream.work import ACK_PENDING_MAX, JetStreamWork
 from penstock.ports import Unavailable
-from penstock.service.gate import Gate
+from penstock.service.gate import Gate, changed_limit
 from penstock.service.lifecycle import Routes, Runtime, Service
 from penstock.service.settings import Settings
 from penstock_runner.announce import announce, announce_schedules
@@ -141,8 +142,12 @@ class Runner:
         await log.close()
 
     def _source(self, spec: FunctionSpec) -> JetStreamWork:
-        limit = spec.consumer_limit if spec.consumer_limit is not None else ACK_PENDING_MAX
-        return JetStreamWork(self._connection, self._runtime.names, spec.name, max_ack_pending=limit)
+        connection, names = self._connection, self._runtime.names
+        if spec.is_gated:
+            return JetStreamWork(connection, names, spec.name)
+        # Without this look a restart would lift a lower limit until the scheduler notices.
+        changed = partial(changed_limit, self._runtime.log, spec.name)
+        return JetStreamWork(connection, names, spec.name, spec.consumer_limit or ACK_PENDING_MAX, changed)
 
 
 def new_runner_id() -> str:

@@ -12,7 +12,15 @@ import structlog
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import LoseAttempt, Start
 from penstock.domain.execution.evolve import evolve
-from penstock.domain.execution.facts import AnyFact, Enqueued, RetryScheduled, Started
+from penstock.domain.execution.facts import (
+    Admitted,
+    AnyFact,
+    Due,
+    Enqueued,
+    RetryScheduled,
+    Started,
+    Unknown,
+)
 from penstock.domain.execution.inherit import read_inherited, with_inherited
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.function.options import FunctionSpec
@@ -217,6 +225,8 @@ class Executor:
             # Fresh work needs no read: this fact is its whole history, or the append below is refused.
             activity.first = fact
             state = evolve(None, item.execution_id, fact, item.sequence)
+        elif item.deliveries == 1 and (begun := await self._begun(item, fact)) is not None:
+            activity.first, state = begun
         else:
             loaded = await self._log.load(item.execution_id, item.function)
             if loaded is None:
@@ -255,6 +265,16 @@ class Executor:
             await handle(self._log, state.id, command, self._clock, self._dice, function=state.function, state=state)
         await item.ack()
         return False
+
+    async def _begun(self, item: Item, fact: AnyFact | Unknown) -> tuple[Enqueued, Execution] | None:
+        """An execution that has only just become runnable, after a delay or by its admission; None for any other."""
+        if fact.n != 2 or not isinstance(fact, Due | Admitted):
+            return None
+        first = await self._log.first(item.execution_id, item.function)
+        if first is None or not isinstance(first.fact, Enqueued):
+            return None
+        state = evolve(None, item.execution_id, first.fact, first.sequence)
+        return first.fact, evolve(state, item.execution_id, fact, item.sequence)
 
     async def _refused(self, activity: Activity, refusal: Rejected) -> None:
         item = activity.item

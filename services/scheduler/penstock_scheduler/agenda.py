@@ -1,9 +1,8 @@
 """What is open in the log and may need the scheduler: executions that wait for a time or an event, run, or must start
 before a time.
 
-A fold over the whole log that keeps only these, each in a few hundred bytes; plain queued executions take none. It is
-rebuilt from the beginning at every start: `entries` and `position` are all its state, so that a snapshot of the two
-would shorten that.
+A fold over the whole log that keeps only these, each in a few hundred bytes; plain queued executions take none.
+`entries` and `position` are all its state, and what a snapshot holds; the rest is found again from them.
 """
 
 import asyncio
@@ -40,8 +39,11 @@ class OpenWait(msgspec.Struct, array_like=True, gc=False):
     """Where it was opened."""
 
 
-class Entry(msgspec.Struct):
-    """One open execution. `starts_at` is None unless it waits for its start, `owner` empty unless an attempt runs."""
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """One open execution. `starts_at` is None unless it waits for its start, `owner` empty unless an attempt runs.
+
+    Snapshots hold the fields in this order: a new one goes to the end, or the format of `times.py` is raised.
+    """
 
     execution_id: str
     function: str
@@ -121,6 +123,16 @@ class Agenda:
             except msgspec.DecodeError:
                 continue
             self._apply(parsed[0], parsed[2], sequence, glance)
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Some of the entries as a snapshot has them; all their wake-ups and events are looked for again."""
+        for entry in entries:
+            self.entries[entry.execution_id] = entry
+            if entry.owner:
+                self.owned.setdefault(entry.owner, set()).add(entry.execution_id)
+            self._expect(entry)
+            for wait in entry.waits:
+                self._await_event(entry, wait)
 
     def due(self, before: int, limit: int) -> list[Entry]:
         """Up to `limit` entries to be woken or discarded before this time; each is given once, and once per `again`."""

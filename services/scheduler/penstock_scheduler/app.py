@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+from penstock.jetstream.clock import HeldBackClock, clock_skew
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.inbox import Hints
+from penstock.jetstream.leader import Leadership
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.positions import Positions
@@ -17,40 +19,39 @@ from penstock.jetstream.stored_events import StoredEvents
 from penstock.jetstream.timers import JetStreamTimers, WakeUps
 from penstock.service.gate import Gate
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
-from penstock_scheduler.agenda import Agenda
-from penstock_scheduler.calendar import Calendar
 from penstock_scheduler.carrier import Carrier
 from penstock_scheduler.cron import Cron
 from penstock_scheduler.ends import EndLoop, mark_ends
 from penstock_scheduler.event_ender import EventEnder
 from penstock_scheduler.event_waits import EventMatching
 from penstock_scheduler.families import Families
-from penstock_scheduler.flow import open_flow
+from penstock_scheduler.flow import ROLE, open_flow
 from penstock_scheduler.followers import Followers
 from penstock_scheduler.shared import tell_sharing
 from penstock_scheduler.sweep import Sweep
 from penstock_scheduler.ticker import Ticker
+from penstock_scheduler.times import Times, TimesSnapshots
 from penstock_scheduler.wakeups import Waker, WakeUpLoop
 
 NAME = "scheduler"
 DRAIN_SECONDS = 5.0
 
 
-async def follow(
-    runtime: Runtime, agenda: Agenda, calendar: Calendar, changed: asyncio.Event, caught_up: asyncio.Event
-) -> None:
+async def follow(runtime: Runtime, times: Times, changed: asyncio.Event, caught_up: asyncio.Event) -> None:
     """Feed the log into the agenda and the calendar, and tell when they have reached what was there at the start."""
-    target = await runtime.log.last_sequence()
-    if target == 0:
-        caught_up.set()
-    async for batch in batches_until(runtime.stopping, runtime.feed.subscribe(agenda.position)):
-        agenda.take(batch)
-        calendar.take(batch)
-        if agenda.position >= target and not caught_up.is_set():
+    target, calendar = await runtime.log.last_sequence(), times.calendar
+
+    def look() -> None:
+        if times.position >= target and not caught_up.is_set():
             calendar.caught_up()
             caught_up.set()
         if calendar.ready or calendar.declared:
             changed.set()
+
+    look()
+    async for batch in batches_until(runtime.stopping, runtime.feed.subscribe(times.position)):
+        await times.take(batch)
+        look()
 
 
 async def when_ready(
@@ -68,32 +69,38 @@ async def when_ready(
 async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
     """Start the loops; when left, wake-ups under way are finished and the rest is given back."""
     connection, names = runtime.connections[NAME], runtime.names
+    clock = HeldBackClock(runtime.clock, lambda: clock_skew(connection, names.timers))
+    await clock.look()
     timers = JetStreamTimers(connection, names)
-    agenda, caught_up = Agenda(names), asyncio.Event()
+    snapshots = TimesSnapshots(Payloads(connection, names), names)
+    times, caught_up = await snapshots.load(await runtime.log.last_sequence()), asyncio.Event()
+    agenda, calendar = times.agenda, times.calendar
     hints = Hints(connection, names)
-    carrier = Carrier(runtime.log, hints, runtime.clock, runtime.dice)
-    waker = Waker(carrier, timers, agenda, runtime.clock)
-    sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, runtime.clock, runtime.dice)
+    carrier = Carrier(runtime.log, hints, clock, runtime.dice)
+    waker = Waker(carrier, timers, agenda, clock)
+    sweep = Sweep(runtime.log, timers, LeaseTable(connection, names), agenda, waker, clock, runtime.dice)
     gate = Gate(names, runtime.log, runtime.registry)
     await gate.open()
-    calendar, schedules = Calendar(names), ScheduleLog(runtime.log, gate.stamp_tick)
-    ticker = Ticker(runtime.log, schedules, timers, names, hints, runtime.clock, runtime.dice)
+    schedules = ScheduleLog(runtime.log, gate.stamp_tick)
+    ticker = Ticker(runtime.log, schedules, timers, names, hints, clock, runtime.dice)
     source = WakeUps(connection, names)
     wake_ups = WakeUpLoop(source, waker, lambda token: ticker.on_wake_up(names.schedule_key(token)))
-    cron = Cron(calendar, ticker, schedules, runtime.clock, lambda: wake_ups.is_busy)
+    runtime.feed.is_pressed = lambda: wake_ups.is_busy
+    cron = Cron(calendar, ticker, schedules, clock, lambda: wake_ups.is_busy)
     ended = EndFacts(connection, names, names.ends_consumer)
-    families = Families(carrier, runtime.clock)
+    families = Families(carrier, clock)
     ender = EventEnder(runtime.log, Payloads(connection, names), carrier)
     events = EventMatching(
         agenda, StoredEvents(connection, names), ender, Positions(connection, names), runtime.log, names
     )
-    followers = Followers(runtime.log, Payloads(connection, names), runtime.clock, runtime.dice)
+    followers = Followers(runtime.log, Payloads(connection, names), clock, runtime.dice)
     ends = EndLoop(ended, runtime.log, [followers.settle, families.tell_parent, families.cancel_children])
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {
-        runtime.spawn(follow(runtime, agenda, calendar, cron.changed, caught_up), "scheduler.follow"),
+        runtime.spawn(follow(runtime, times, cron.changed, caught_up), "scheduler.follow"),
         runtime.spawn(gate.watch(), "scheduler.gate"),
+        runtime.spawn(clock.run(), "scheduler.clock"),
         runtime.spawn(wake_ups.run(), "scheduler.wake-ups"),
         runtime.spawn(ends.run(), "scheduler.ends"),
         runtime.spawn(mark_ends(ended, runtime.stopping), "scheduler.ends.mark"),
@@ -105,13 +112,18 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         runtime.spawn(when_ready(sweep.run, caught_up, runtime.stopping), "scheduler.sweep"),
         runtime.spawn(when_ready(cron.run, caught_up, runtime.stopping), "scheduler.cron"),
     }
-    loops.update(await open_flow(runtime, f"{NAME}-{os.getpid()}-{uuid.uuid4().hex[:8]}", NAME))
+    name = f"{NAME}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    leadership = Leadership(connection, names, ROLE, name)
+    keeping = snapshots.run(times, lambda: caught_up.is_set() and leadership.is_leader, runtime.stopping)
+    loops.add(runtime.spawn(keeping, "scheduler.snapshots"))
+    loops.update(await open_flow(runtime, name, connection, leadership, clock))
     try:
         yield []
     finally:
         await source.stop()
         await ended.stop()
-        await asyncio.wait({loop for loop in loops if loop.get_name() != "scheduler.gate"}, timeout=DRAIN_SECONDS)
+        ending = {loop for loop in loops if loop.get_name() not in ("scheduler.gate", "scheduler.clock")}
+        await asyncio.wait(ending, timeout=DRAIN_SECONDS)
         for loop in loops:
             loop.cancel()
 

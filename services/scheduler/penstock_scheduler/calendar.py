@@ -5,7 +5,7 @@ all is well. It also knows which executions a kept tick waits for, and which app
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -43,9 +43,10 @@ class Calendar:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._declared_prefix = names.system_subject("schedules_declared", "")
-        self._times: dict[str, int] = {}
+        self.times: dict[str, int] = {}
+        """Schedule -> when it is due next."""
         self._heap: list[tuple[int, str]] = []
-        self._waiting: dict[str, str] = {}
+        self.waiting: dict[str, str] = {}
         """Execution -> schedule with a kept tick that waits for its end."""
         self.ready: dict[str, None] = {}
         """Schedules to be looked at now."""
@@ -57,7 +58,7 @@ class Calendar:
     def take(self, batch: Iterable[LogEntry]) -> None:
         """Entries of the log, in order."""
         for _, subject, data in batch:
-            if self._waiting and (parsed := self._names.parse_fact_subject(subject)) is not None:
+            if self.waiting and (parsed := self._names.parse_fact_subject(subject)) is not None:
                 self._ended(parsed[0], data)
             elif (schedule := self._names.parse_schedule_subject(subject)) is not None:
                 self._apply(schedule[0], data)
@@ -66,16 +67,22 @@ class Calendar:
                 if declared is not None:
                     self.declared[declared.app] = declared
 
+    def restore(self, times: Mapping[str, int], apps: Mapping[str, str]) -> None:
+        """Some of both as a snapshot has them."""
+        for key, until in times.items():
+            self._wait(key, until)
+        self.apps.update(apps)
+
     def caught_up(self) -> None:
         """What was in the log at the start is read: look at every kept tick once, since its way may be free."""
-        self.ready.update(dict.fromkeys(self._waiting.values()))
+        self.ready.update(dict.fromkeys(self.waiting.values()))
 
     def due(self, before: int, limit: int) -> list[str]:
         """Up to `limit` schedules with something due before this time; each is given once, and once per `again`."""
         found: list[str] = []
         while self._heap and self._heap[0][0] <= before and len(found) < limit:
             when, key = heapq.heappop(self._heap)
-            if self._times.get(key) == when:
+            if self.times.get(key) == when:
                 found.append(key)
         return found
 
@@ -103,19 +110,19 @@ class Calendar:
 
     def _wait(self, key: str, until: int | None) -> None:
         if until is None:
-            self._times.pop(key, None)
+            self.times.pop(key, None)
             return
-        self._times[key] = until
+        self.times[key] = until
         heapq.heappush(self._heap, (until, key))
 
     def _keep(self, key: str, cursor: _Cursor | None) -> None:
-        for execution_id in [each for each, owner in self._waiting.items() if owner == key]:
-            del self._waiting[execution_id]
+        for execution_id in [each for each, owner in self.waiting.items() if owner == key]:
+            del self.waiting[execution_id]
         if cursor is not None and cursor.buffered is not None:
-            self._waiting.update(dict.fromkeys(cursor.live, key))
+            self.waiting.update(dict.fromkeys(cursor.live, key))
 
     def _ended(self, execution_id: str, data: bytes) -> None:
-        key = self._waiting.get(execution_id)
+        key = self.waiting.get(execution_id)
         if key is not None and _decode(data).kind in _FINAL:
-            del self._waiting[execution_id]
+            del self.waiting[execution_id]
             self.ready[key] = None

@@ -6,7 +6,7 @@ from typing import Protocol
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import AnyCommand
 from penstock.domain.execution.state import Execution
-from penstock.handle import Handled, handle, handle_all, load
+from penstock.handle import Handled, handle, handle_all, handle_known, load
 from penstock.ports import Clock, Dice, ExecutionLog
 
 
@@ -38,6 +38,10 @@ class Carrier:
         )  # fmt: skip
         await self._tell(handled)
         return handled
+
+    async def carry_out_known(self, states: Sequence[Execution], command: AnyCommand) -> list[bool]:
+        """One command for many executions that nobody runs: true where that is done, `carry_out` the others."""
+        return await handle_known(self._log, states, command, self._clock, self._dice)
 
     async def carry_out_all(
         self, execution_id: str, commands: Sequence[AnyCommand], function: str | None = None

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterable
 
+from penstock.jetstream.connect import Connection
 from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leader import Leadership
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.questions import Questions
+from penstock.ports import Clock
 from penstock.service.lifecycle import Runtime, batches_until
 from penstock_scheduler.admission import Admission, FlowReader
 from penstock_scheduler.answers import Answers
@@ -17,18 +19,17 @@ from penstock_scheduler.snapshots import Snapshots
 ROLE = "flow"
 
 
-async def open_flow(runtime: Runtime, name: str, connection_name: str) -> Iterable[asyncio.Task[None]]:
+async def open_flow(
+    runtime: Runtime, name: str, connection: Connection, leadership: Leadership, clock: Clock
+) -> Iterable[asyncio.Task[None]]:
     """Start the loops of flow control; they end when the process stops. Raises Unavailable."""
-    connection, names = runtime.connections[connection_name], runtime.names
+    names = runtime.names
     snapshots = Snapshots(Payloads(connection, names))
-    reader = FlowReader(names, await snapshots.load())
-    leadership = Leadership(connection, names, ROLE, name)
-    admission = Admission(
-        name, names, runtime.log, reader, leadership, Hints(connection, names), runtime.clock, runtime.dice
-    )
+    reader = FlowReader(names, await snapshots.load(await runtime.log.last_sequence()))
+    admission = Admission(name, names, runtime.log, reader, leadership, Hints(connection, names), clock, runtime.dice)
     keeper = ConsumerKeeper(admission, runtime.registry, FunctionConsumers(connection, names))
     keeper.look_at_all()
-    await Answers(admission, runtime.clock).open(Questions(connection, names))
+    await Answers(admission, clock).open(Questions(connection, names))
     caught_up = asyncio.Event()
     target = await runtime.log.last_sequence()
     runtime.checks["scheduler.flow"] = lambda: None if caught_up.is_set() else "still reading the log for flow control"

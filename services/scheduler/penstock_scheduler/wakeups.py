@@ -1,8 +1,8 @@
 """Takes fired wake-ups and makes due what is due. Any number of copies share them; the log decides who was first."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import structlog
 
@@ -21,6 +21,8 @@ WINDOW = 2_000
 """Wake-ups under way at once. The log stores appends made at the same time in groups, so many are as fast as one."""
 TAKE_MAX = 500
 BUSY = 50
+TOGETHER_MIN = 8
+"""So many wake-ups that come together are decided together."""
 RETRY_SECONDS = 1.0
 
 
@@ -52,6 +54,15 @@ class Waker:
         self._timers = timers
         self._agenda = agenda
         self._clock = clock
+
+    async def wake_known(self, execution_ids: Sequence[str]) -> set[str]:
+        """Those of them whose start is due as far as the agenda tells, together; answers with what is done with."""
+        now, entries = self._clock(), self._agenda.entries
+        known = [entries[each] for each in dict.fromkeys(execution_ids) if each in entries]
+        found = [entry.as_execution() for entry in known if entry.wakes_at is not None and now >= entry.wakes_at]
+        states = [state for state in found if state is not None]
+        done = await self._carrier.carry_out_known(states, WakeUp())
+        return {state.id for state, is_done in zip(states, done, strict=True) if is_done}
 
     async def wake(self, execution_id: str) -> None:
         """Append what is due, if anything; set the timer again if it came too early. Raises Unavailable."""
@@ -88,24 +99,54 @@ class WakeUpLoop:
         self._source = source
         self._waker = waker
         self._tick = tick
-        self._room = asyncio.Semaphore(WINDOW)
+        self._under_way = 0
+        self._room = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def is_busy(self) -> bool:
         """Whether so many wake-ups are under way that what seems late may only be waiting for its turn."""
-        return len(self._tasks) > BUSY
+        return self._under_way > BUSY
 
     async def run(self) -> None:
         """Until the source is stopped; then what is under way is finished."""
         while fired := await self._source.take(TAKE_MAX):
+            while self._under_way >= WINDOW:
+                self._room.clear()
+                await self._room.wait()
+            waits = [each for each in fired if each.wait != TICK_WAIT]
+            if len(waits) >= TOGETHER_MIN:
+                self._begin(self._together(waits), len(waits))
+                fired = [each for each in fired if each.wait == TICK_WAIT]
             for each in fired:
-                await self._room.acquire()
-                task = asyncio.create_task(self._one(each))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        if self._tasks:
+                self._begin(self._one(each), 1)
+        while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+    def _begin(self, work: Coroutine[Any, Any, None], weight: int) -> None:
+        self._under_way += weight
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._under_way -= weight
+            self._room.set()
+
+        task.add_done_callback(end)
+
+    async def _together(self, fired: Sequence[Fired]) -> None:
+        """What the agenda knows costs a fraction in one go; the rest has to be read one by one."""
+        try:
+            done = await self._waker.wake_known([each.execution_id for each in fired])
+        except Exception:
+            logger.exception("wake_ups_failed", count=len(fired))
+            done = set()
+        for each in fired:
+            if each.execution_id in done:
+                await each.ack()
+            else:
+                self._begin(self._one(each), 1)
 
     async def _one(self, fired: Fired) -> None:
         try:
@@ -120,5 +161,3 @@ class WakeUpLoop:
             # One history that cannot be folded must not stop all the others; it comes again and is reported again.
             logger.exception("wake_up_failed", execution=fired.execution_id)
             await fired.give_back(RETRY_SECONDS * 5)
-        finally:
-            self._room.release()

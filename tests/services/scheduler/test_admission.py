@@ -220,11 +220,12 @@ async def test_a_start_from_a_snapshot_is_a_start_from_zero(
         for key in "abc":
             await enqueue(log, "f", 20, concurrency=key)
         await eventually(lambda: _true(first.admission.decisions == 15))
+        await eventually(lambda: _reached(first.admission, log))
         await Snapshots(payloads).save(first.admission)
         saved = first.admission.state.position
         await first.stop()
     late = await enqueue(log, "f", 10, concurrency="d")
-    restored = await Snapshots(payloads).load()
+    restored = await Snapshots(payloads).load(await log.last_sequence())
     assert restored.position == saved
     async with scheduler(nats_server, environment, "s2", restored) as second:
         await eventually(lambda: _true(second.admission.decisions == 5), within=20)

@@ -3,6 +3,8 @@
 import pytest
 
 from eventually import eventually
+from penstock.domain.flow.limits import FlowOptions
+from penstock.domain.function.options import FunctionSpec
 from penstock.jetstream.timers import JetStreamTimers
 from penstock.wire.names import TICK_WAIT
 from running_schedules import Stage
@@ -46,6 +48,17 @@ async def test_a_bad_expression_tells_its_column(stage: Stage) -> None:
     """As a member of the problem."""
     response = await stage.ingest.http.put("/v1/schedules/s", json={"function": "anything", "cron": "0 25 * * *"})
     assert response.json()["column"] == 3
+
+
+async def test_arguments_on_which_a_key_fails_are_refused(stage: Stage) -> None:
+    """Every tick would fail on them in the same way."""
+    spec = FunctionSpec(name="keyed", concurrency=1, flow=FlowOptions(concurrency_key="args[0]"))
+    await stage.ingest.runtime.registry.declare(spec, "r1")
+    body = {"function": "keyed", "every": "1h"}
+    response = await stage.ingest.http.put("/v1/schedules/s", json=body)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_arguments")
+    assert "args[0]" in response.json()["detail"]
+    assert (await stage.ingest.http.put("/v1/schedules/s", json={**body, "args": ["a"]})).status_code == 200
 
 
 async def test_a_schedule_is_made_changed_and_left_alone(stage: Stage) -> None:

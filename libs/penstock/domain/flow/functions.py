@@ -6,7 +6,7 @@ with room is found among the awake ones, and each look costs the same however ma
 
 from heapq import heappop, heappush, heapreplace
 
-from penstock.domain.flow.gates import Gate, Order
+from penstock.domain.flow.gates import Gate, Order, Rule
 from penstock.domain.flow.limits import ROUND_ROBIN, FlowOptions
 from penstock.domain.flow.lines import Item, Line
 
@@ -15,7 +15,7 @@ class FunctionLines:
     """All lines of one function."""
 
     __slots__ = (
-        "concurrency", "flow", "held", "is_paused", "lines", "listed", "name", "paused_keys", "ready",
+        "concurrency", "flow", "held", "is_paused", "lines", "listed", "name", "paused_keys", "ready", "slots",
         "turn", "turn_lines", "turns",
     )  # fmt: skip
 
@@ -23,6 +23,8 @@ class FunctionLines:
         self.name = name
         self.flow = FlowOptions()
         self.concurrency: int | None = None
+        self.slots: list[tuple[str, Rule]] = []
+        """(label of the key, rule) of each limit that must have room; the function's own comes first."""
         self.lines: dict[tuple[tuple[str, str], ...], Line] = {}
         self.ready: list[tuple[Order, Line]] = []
         self.held: dict[str, None] = {}

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 ANY_TIME = 2**62
 """As the time of a question: a window has room."""
 
+_NEVER: deque[int] = deque(maxlen=0)
+"""For gates through which nothing has passed. An empty deque takes 600 bytes, and there may be a gate for each key."""
+
 Order = tuple[int, int, int]
 """Turn, rank and arrival: what comes first is smallest. No two executions have the same."""
 
@@ -46,7 +49,7 @@ class Gate:
         self.rule = rule
         self.key = key
         self.holders: dict[str, None] = {}
-        self.recent: deque[int] = deque()
+        self.recent = _NEVER
         self.waiting: dict[str, None] = {}
         self.parked: dict[str, list[tuple[Order, Line]]] = {}
         self.users = 0
@@ -71,6 +74,8 @@ class Gate:
         """A window lets one pass. What was over at the time `certain`, which facts have told, may be forgotten: what
         is over only now is still needed if this one did not pass after all.
         """
+        if self.recent is _NEVER:
+            self.recent = deque()
         self.recent.append(now)
         # As many as the limit could need; it is the limit of now, and a lower one needs fewer.
         while len(self.recent) > max(self.rule.n or 0, 1) and self.recent[0] + self.rule.period <= certain:

@@ -58,7 +58,7 @@ class Item(msgspec.Struct, array_like=True, eq=False, gc=False):
     taken: int = 0
     """When it was last admitted or decided to be (µs)."""
     _line: Any = None
-    """What a snapshot holds is the rest, in this order; msgspec makes items of it, and would not know of lines."""
+    """Its line; what a snapshot holds is all but this and `taken`."""
 
     @property
     def line(self) -> "Line":

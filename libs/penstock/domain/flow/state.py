@@ -61,7 +61,7 @@ class FlowState:
         found = self.functions.get(name)
         if found is None:
             found = self.functions[name] = FunctionLines(name)
-            self.rule(RuleSpec(CONCURRENCY, f"function:{name}", None))
+            found.slots = [(CONCURRENCY, self.rule(RuleSpec(CONCURRENCY, f"function:{name}", None)))]
         return found
 
     def rule(self, spec: RuleSpec) -> Rule:
@@ -86,8 +86,7 @@ class FlowState:
         """A function has these limits from now on; what waits and what runs is counted against them anew."""
         lines = self.function(name)
         lines.concurrency, lines.flow = concurrency, flow
-        for spec in slot_rules(name, concurrency, flow):
-            self.rule(spec)
+        lines.slots = [(spec.label, self.rule(spec)) for spec in slot_rules(name, concurrency, flow)]
         rate = rate_rule(name, flow)
         if rate is not None:
             self.rule(rate)
@@ -121,8 +120,7 @@ class FlowState:
                 line.gates[0].waiting[item.id] = None
 
     def _gates_of(self, lines: FunctionLines, keys: dict[str, str]) -> list[Gate]:
-        specs = slot_rules(lines.name, lines.concurrency, lines.flow)
-        gates = [self.gate(self.rules[spec.target], keys.get(spec.label, "")) for spec in specs]
+        gates = [self.gate(rule, keys.get(label, "")) for label, rule in lines.slots]
         for gate in gates:
             gate.users += 1
         return gates
