@@ -56,6 +56,18 @@ class BatchParameters(Parameters):
             found.append(member.event if self.of_events else values[self.list_name])
         return found
 
+    def fill(
+        self, rest: list[Any], values: dict[str, Any], context: Context, event: Event | None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The call for one execution alone, which is a batch of its own."""
+        if self.of_events and event is None:
+            raise Rejected("invalid_arguments", f"{self.function} collects events; publish one instead of calling it.")
+        return self.call([event if self.of_events else values[self.list_name]], context)
+
+    def result(self, value: Any) -> Any:
+        """The element of the one execution. Raises BatchMismatch."""
+        return results(value, 1)[0]
+
     def call(self, items: list[Any], context: Context) -> tuple[list[Any], dict[str, Any]]:
         """The call itself."""
         values: dict[str, Any] = {self.list_name: items}

@@ -150,6 +150,10 @@ class Parameters:
             values[self.event] = event
         return self.arrange(rest, values)
 
+    def result(self, value: Any) -> Any:
+        """What a call with these parameters comes to for the one execution that it was made for."""
+        return value
+
     def arrange(self, rest: list[Any], values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Named values as the call wants them: by keyword, or by position where the function insists."""
         if not self._by_position:

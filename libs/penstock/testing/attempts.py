@@ -121,7 +121,7 @@ class Attempt(SimulatedSurroundings):
             if compensating:
                 return c.FinishCompensation(activation=self.activation)
             history.check_end()
-            return c.Succeed(activation=self.activation, result=Raw(b"null" if value is None else to_json(value)))
+            return c.Succeed(activation=self.activation, result=Raw(to_json(self._function.parameters.result(value))))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:

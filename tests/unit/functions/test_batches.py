@@ -14,6 +14,7 @@ from penstock.domain.limits import batch_bytes_max, batch_members_max
 from penstock.functions.batches import BatchParameters, Member, element_of, results
 from penstock.functions.errors import BatchMismatch, ResultNotSerialisable
 from penstock.functions.returns import typed_value
+from penstock.testing import Simulation
 from penstock_runner.workers.attempt import history_of, prepare, returned
 from penstock_runner.workers.messages import Given, Run
 
@@ -31,7 +32,8 @@ def double(numbers: list[int]) -> list[int]:
 
 
 @app.function(batch=Batch(3, "1s"), on="picture.seen")
-async def seen(ctx: Context, events: list[Event]) -> list[str]: ...
+async def seen(ctx: Context, events: list[Event]) -> list[str]:
+    return [each.name for each in events]
 
 
 @app.function(batch=Batch(batch_members_max, "1ms"))
@@ -87,6 +89,14 @@ def test_one_without_a_batch_is_a_batch_of_its_own() -> None:
     run = run_of("double", args=b"[4]")
     assert carried_out(run) == [8]
     assert returned(app, run, [8], "").result == b"8"
+
+
+def test_in_a_simulation_each_call_is_a_batch_of_its_own() -> None:
+    """The test kit makes no batches: the function gets a list of one, and the call its element."""
+    simulation = Simulation(app)
+    assert simulation.call(double, 4).result() == 8
+    [run] = simulation.send_event("picture.seen", {"name": "a"})
+    assert run.result() == "picture.seen"
 
 
 def test_a_batch_of_a_function_that_takes_none_any_more_is_refused() -> None:
