@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from penstock.domain.execution import facts as f
@@ -122,3 +123,26 @@ def _due_schedules(log: list[LogEntry]) -> list[str]:
             paused = isinstance(fact, sf.SchedulePaused)
             times[parsed[0]] = None if paused else fact.wakes_at  # type: ignore[union-attr]
     return sorted(key for key, when in times.items() if when is not None and when <= 30 * SECOND)
+
+
+async def test_durable_executions_are_read_back_with_what_they_wait_for() -> None:
+    """Times, events, and children that others have made."""
+    parent, child = f"{1:032x}", f"{2:032x}"
+    event = f.Wait(key="paid", wait="event", name="order.paid", match={"id": Raw(b"7")}, until=9 * SECOND)
+    facts: list[f.AnyFact] = [
+        f.Enqueued(n=1, at=0, function="f", trace_id=parent),
+        f.Started(n=2, at=1, activation=1, attempt=1, runner="r1"),
+        f.ChildCalled(n=3, at=2, call="add", children=[f.Child(id=child, function="add")]),
+        f.WaitOpened(n=4, at=3, waits=[event], suspends=True, wakes_at=9 * SECOND),
+    ]
+    entries = [
+        LogEntry(sequence, NAMES.fact_subject(parent, "f", "fact"), encode_fact(fact))
+        for sequence, fact in enumerate(facts, start=1)
+    ]
+    times = Times(NAMES)
+    await times.take(entries)
+    again = await restored(times)
+    assert child in again.agenda.shared
+    assert [entry.execution_id for entry in again.agenda.due(9 * SECOND, 10)] == [parent]
+    assert again.agenda.entries[parent] == times.agenda.entries[parent]
+    assert await frames_of(again) == await frames_of(times)

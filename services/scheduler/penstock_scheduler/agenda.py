@@ -133,6 +133,8 @@ class Agenda:
             self._expect(entry)
             for wait in entry.waits:
                 self._await_event(entry, wait)
+            for child in entry.shared:
+                self.shared.add(child, entry.execution_id)
 
     def due(self, before: int, limit: int) -> list[Entry]:
         """Up to `limit` entries to be woken or discarded before this time; each is given once, and once per `again`."""
