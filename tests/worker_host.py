@@ -49,7 +49,7 @@ class WorkerHost:
             stdout=self._out,
             stderr=self._err,
             pass_fds=descriptors,
-            env={**environment, "TZ": "UTC", **kind.environment},
+            env={**environment, "TZ": "UTC", "PENSTOCK_SCRATCH": str(scratch), **kind.environment},
             start_new_session=True,
         )
         theirs.close()

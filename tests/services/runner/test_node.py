@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eventually import eventually
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import RequestCancel
 from penstock.domain.execution.facts import AnyFact, AttemptLost
@@ -155,6 +156,21 @@ async def test_a_later_attempt_does_not_enqueue_again(bench: Bench, start_runner
     await bench.due(execution)
     assert await bench.result(execution) == 2
     assert (await bench.kinds(execution)).count("ChildCalled") == 4
+
+
+async def test_an_attempt_has_a_directory_that_goes_with_it(bench: Bench, start_runner: StartRunner) -> None:
+    """Made when it is asked for, and gone when the attempt has ended."""
+    await start_runner("", node=str(FOLDER))
+    found = [await bench.result(await bench.enqueue("keeps")) for _ in range(2)]
+    assert [files for _, files in found] == [["note"], ["note"]]
+    assert found[0][0] != found[1][0]
+    await eventually(lambda: not any(Path(path).exists() for path, _ in found))
+
+
+async def test_an_attempt_may_ask_for_more_time(bench: Bench, start_runner: StartRunner) -> None:
+    """It is not stopped at its `maxDuration` then."""
+    await start_runner("", node=str(FOLDER))
+    assert await bench.result(await bench.enqueue("asksForTime")) == "in time"
 
 
 async def test_a_runner_serves_an_app_and_a_folder(bench: Bench, start_runner: StartRunner) -> None:

@@ -63,6 +63,7 @@ class Attempt {
     this._abort = new AbortController();
     this._waiting = new Map();
     this._lastCall = 0;
+    this._directory = null;
   }
 
   /** Aborted when the execution is cancelled or its time is over. */
@@ -73,6 +74,20 @@ class Attempt {
   /** The event that started the execution, if one did. */
   get event() {
     return this._event ? JSON.parse(this._event.toString('utf8')) : null;
+  }
+
+  /** A directory for this attempt alone; it is removed when the attempt has ended. */
+  get scratch() {
+    if (this._directory === null) {
+      this._directory = path.join(process.env.PENSTOCK_SCRATCH, String(this.number));
+      fs.mkdirSync(this._directory, { mode: 0o700 });
+    }
+    return this._directory;
+  }
+
+  /** Tell the runner something about the time that this attempt takes; there is no answer. */
+  tell(kind, ...fields) {
+    if (!this.isOver) this._all.link.send([kind, this.number, ...fields]);
   }
 
   async begin(declared) {
@@ -129,6 +144,7 @@ class Attempt {
     this.isOver = true;
     this._all.active.delete(this.number);
     this._all.link.put(message);
+    if (this._directory !== null) removeTree(this._directory);
   }
 
   _returned(value) {
@@ -141,6 +157,11 @@ class Attempt {
     fs.writeFileSync(file, data, { mode: 0o600, flag: 'wx' });
     return ['returned', this.number, Buffer.from('null'), file];
   }
+}
+
+/** What cannot go now goes with the directory of the process. */
+function removeTree(directory) {
+  current.exit(() => fs.rm(directory, { recursive: true, force: true }, () => {}));
 }
 
 function toJson(value) {

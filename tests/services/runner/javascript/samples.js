@@ -1,7 +1,7 @@
 'use strict';
 // JavaScript functions that end in every way, for the tests of the runner with the Node host.
 
-const { existsSync } = require('node:fs');
+const { existsSync, readdirSync, writeFileSync } = require('node:fs');
 const { assignOptions, awaitResult, cancelExecution, defer, getExecution, getExecutionResult } = require('@defer/client');
 const { context } = require('penstock');
 
@@ -86,3 +86,15 @@ exports.looks = defer(async function looks(paths) {
   };
   return paths.map(read);
 });
+
+exports.keeps = defer(async function keeps() {
+  const { scratch } = context();
+  writeFileSync(`${scratch}/note`, 'x');
+  return [scratch, readdirSync(context().scratch)];
+});
+
+exports.asksForTime = defer(async function asksForTime() {
+  context().extendTimeout(60);
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  return 'in time';
+}, { maxDuration: 0.4 });
