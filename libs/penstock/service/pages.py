@@ -23,7 +23,8 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;background:#fff}
 h1{font-size:1.3rem}h2{font-size:1rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;
-border-bottom:1px solid #ddd;overflow-wrap:anywhere}
+border-bottom:1px solid #ddd}
+td:last-child{overflow-wrap:anywhere;width:99%}td:not(:last-child),th{white-space:nowrap}
 pre{background:#f5f5f3;padding:.8rem;overflow:auto;white-space:pre-wrap}
 code{font-size:.9em}button{font:inherit;padding:.35rem .9rem;cursor:pointer}
 .state{font-weight:bold}.failed{color:#b00020}.succeeded{color:#0a7030}
