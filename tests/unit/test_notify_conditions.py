@@ -55,6 +55,14 @@ def test_a_retry_waits_only_when_its_backoff_is_over() -> None:
     assert abouts(world.after(SECOND)) == ["queue_older_than"]
 
 
+def test_one_that_follows_another_waits_in_no_queue() -> None:
+    """It joined a batch or a leader, and is never started itself."""
+    world = World(rule(queue_older_than="1m"))
+    world.fact("enqueued", "a" * 32)
+    world.fact("joined", "a" * 32)
+    assert world.after(10 * MINUTE) == []
+
+
 def test_a_function_without_a_runner_is_told_only_if_it_was_measured() -> None:
     """Waiting long is no proof: runners may be busy. Those that are suspect are asked about."""
     world = World(rule(no_runner="1m"))

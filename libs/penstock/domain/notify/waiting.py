@@ -8,7 +8,7 @@ WAITING_MAX = 200_000
 """So many are remembered over all functions; while there are more, only the older ones are seen."""
 
 _LEFT = frozenset(
-    {"started", "retry_scheduled", "rescheduled", "paused", "succeeded", "failed", "cancelled", "discarded"}
+    {"started", "retry_scheduled", "rescheduled", "joined", "paused", "succeeded", "failed", "cancelled", "discarded"}
 )
 _CAME = frozenset({"due", "attempt_lost", "resumed"})
 _MAY_COME = frozenset({"woken", "child_completed"})
