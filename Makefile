@@ -21,7 +21,7 @@ run: $(VENV)/.for-running ## Install what is missing and start everything with t
 setup: $(VENV)/.for-developing ## Make .venv with all tools for developing.
 
 test: $(VENV)/.for-developing ## Run all tests that this machine can run (ARGS are passed to pytest).
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
 	$(BIN)/ruff check .
