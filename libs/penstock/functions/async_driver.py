@@ -85,7 +85,7 @@ class AsyncDriver:
         await self.perform(undo(self.history))
 
     def stop(self, *, leaves: bool) -> None:
-        """Cancel the code. With `leaves` it goes on elsewhere or later: what it cleans up with does no further steps."""
+        """Cancel the code. With `leaves` it goes on elsewhere or later: what cleans up in it does no further steps."""
         self._left = self._left or leaves
         self.history.stray()
         self.task.cancel()

@@ -25,8 +25,9 @@ def now_us() -> int:
 
 
 class Place(NamedTuple):
-    """The key of an operation, and its number among those called by the function's own task (0: by another task, or after
-    an error that the next attempt may not meet).
+    """The key of an operation, and its number among those called by the function's own task.
+
+    The number is 0 for those called by another task, or behind an error that the next attempt may not meet.
     """
 
     key: str

@@ -23,6 +23,7 @@ from penstock_runner.workers.scratch import remove_tree
 if TYPE_CHECKING:
     from penstock_runner.workers.async_mode import AsyncMode
 
+
 class AsyncAttempt:
     """One attempt; the port that its Context speaks through."""
 
