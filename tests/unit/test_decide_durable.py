@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from penstock.domain.execution import commands as c
 from penstock.domain.execution import facts as f
@@ -550,3 +551,13 @@ def test_a_failure_of_a_waiting_branch_keeps_the_error_of_the_attempt() -> None:
     after = given(*history).when(fail(retries=1), now=5).then(retry_scheduled(n=4, at=5, retry_at=10_000_005)).state
     assert after is not None
     assert (after.error, list(after.waits), after.wakes_at) == (BOOM, ["nap"], 10_000_005)
+
+
+@pytest.mark.parametrize(("wait", "outcome"), [(sleep(until=100), "elapsed"), (event("nap", until=100), "timed_out")])
+def test_a_wait_of_an_earlier_attempt_ends_when_it_said_then(wait: f.Wait, outcome: str) -> None:
+    """Its wake-up may have come while nothing ran; the later time that the new attempt says does not count."""
+    again = (retry_scheduled(4), f.Due(n=5, at=0), started(6, activation=5, attempt=2))
+    command = c.OpenWaits(activation=5, waits=[replace(wait, until=500)], suspends=True)
+    given(*RUNNING, opened(3, wait, suspends=False), *again).when(command, now=150).then(
+        woken(7, "nap", outcome, at=150)
+    )

@@ -26,8 +26,8 @@ class AsyncDriver:
     """One attempt. `task` runs `body`; `tasks` are those that its code has started."""
 
     __slots__ = (
-        *("_asking", "_blocked", "_busy", "_compensating", "_do", "_looking", "_main", "_opened", "_to_open"),
-        *("_undoing", "history", "task", "tasks"),
+        *("_asking", "_at_end", "_blocked", "_busy", "_compensating", "_do", "_later", "_left", "_looking", "_main"),
+        *("_opened", "_to_open", "_undoing", "history", "task", "tasks"),
     )
 
     def __init__(self, history: History, do: Callable[[AnyAction], Awaitable[Any]], *, compensating: bool) -> None:
@@ -41,7 +41,11 @@ class AsyncDriver:
         self._opened: set[str] = set()
         self._asking = False
         self._looking = False
+        self._later: asyncio.TimerHandle | None = None
+        self._at_end = False
+        """The replay that only learns what to undo has come to the end of the history."""
         self._undoing = False
+        self._left = False
         self._main: Coroutine[Any, Any, Any] | None = None
         self.task: asyncio.Task[Any]
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
@@ -72,13 +76,19 @@ class AsyncDriver:
         try:
             await function(*args, **kwargs)
         except asyncio.CancelledError:
-            if not self._undoing:
+            if not self._at_end:
                 raise
             self.task.uncancel()
         except Exception:  # noqa: S110 - it failed before; that is why it is undone
             pass
         self._undoing = True
         await self.perform(undo(self.history))
+
+    def stop(self, *, leaves: bool) -> None:
+        """Cancel the code. With `leaves` it goes on elsewhere or later: what cleans up in it does no further steps."""
+        self._left = self._left or leaves
+        self.history.stray()
+        self.task.cancel()
 
     def learned(self, outcomes: dict[str, Outcome]) -> None:
         """Operations are over: what waits for one of them goes on."""
@@ -96,6 +106,9 @@ class AsyncDriver:
                 action = operation.send(value) if error is None else operation.throw(error)
             except StopIteration as stop:
                 return stop.value
+            except BaseException as failure:
+                self.history.failed(failure)
+                raise
             value = error = None
             try:
                 if type(action) is Invoke:
@@ -146,7 +159,9 @@ class AsyncDriver:
         await self._block([wait.key for wait in waits])
 
     async def _end_of_history(self) -> None:
-        """In a replay that only learns what to undo, this is as far as the code gets."""
+        """In a replay that only learns what to undo, this is as far as the code gets; nor does it after it has left."""
+        if self._left or (self._at_end and not self._undoing):
+            raise asyncio.CancelledError
         if self._compensating and not self._undoing:
             await self._block([])
 
@@ -159,25 +174,30 @@ class AsyncDriver:
         finally:
             del self._blocked[future]
 
-    def _look_soon(self, delay: float = 0.0) -> None:
+    def _look_soon(self) -> None:
         """See whether it can be suspended, after the tasks that are about to run have run."""
         if self._looking or not self._blocked:
             return
         self._looking = True
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         loop = asyncio.get_running_loop()
-        if delay:
-            loop.call_later(delay, self._look)
-        else:
-            loop.call_soon(loop.call_soon, self._look)
+        loop.call_soon(loop.call_soon, self._look)
+
+    def _look_later(self) -> None:
+        """Code that waits for something else beside may become idle without a sign."""
+        if self._blocked and not self._looking and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        self._looking = False
+        self._looking, self._later = False, None
         if not self._blocked or self._asking:
             return
         idle = self._busy == 0 and is_idle({self.task, *self.tasks}, self._blocked.keys(), self._inner)
         if self._compensating and not self._undoing:
             if idle:
-                self._undoing = True
+                self._at_end = True
                 self.task.cancel()
         elif self._to_open or idle:
             waits, self._to_open = self._to_open, []
@@ -186,8 +206,7 @@ class AsyncDriver:
             action = OpenWaits(waits, blocked, suspends=idle)
             asking = asyncio.get_running_loop().create_task(self._asked_for(action))
             asking.add_done_callback(self._asked)
-        # Code that waits for something else beside may become idle without a sign.
-        self._look_soon(LOOK_SECONDS)
+        self._look_later()
 
     async def _asked_for(self, action: OpenWaits) -> None:
         await self._do(action)
@@ -199,6 +218,11 @@ class AsyncDriver:
         self._asking = False
         error = None if asking.cancelled() else asking.exception()
         if error is None:
+            if self._to_open:
+                # They came while the answer was under way.
+                self._look_soon()
+            else:
+                self._look_later()
             return
         for future in list(self._blocked):
             if not future.done():

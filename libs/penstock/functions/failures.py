@@ -53,6 +53,12 @@ def failure_of(error: BaseException, *, limited: bool = False) -> Failure:
             code, terminal = "out_of_memory", True
         case Rejected() if error.code == "invalid_arguments":
             code, terminal = error.code, True
+        case BaseExceptionGroup():
+            # A TaskGroup wraps what its tasks raise: what one of them says about retries counts all the same.
+            parts = [failure_of(part, limited=limited) for part in error.exceptions]
+            code = next((part.code for part in parts if part.terminal), code)
+            terminal = any(part.terminal for part in parts)
+            retry_after = max((part.retry_after for part in parts if part.retry_after is not None), default=None)
     name = clean(type(error).__qualname__, 256)
     return Failure(code, name, message_of(error), stack_of(error), terminal, retry_after)
 

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from penstock.client.errors import ExecutionFailed
 from penstock.domain.errors import Rejected
 from penstock.domain.limits import step_name_chars_max
 from penstock.functions.actions import Outcome
-from penstock.functions.errors import Diverged
+from penstock.functions.errors import Diverged, StepFailed, TokenRejected
 
 RESERVED = "#~"
 """Characters that keys of operations use themselves."""
+
+STORED = (StepFailed, ExecutionFailed, TokenRejected)
+"""Errors that every replay raises again."""
 
 
 def now_us() -> int:
@@ -21,7 +25,10 @@ def now_us() -> int:
 
 
 class Place(NamedTuple):
-    """The key of an operation, and its number among those called by the function's own task (0: by another task)."""
+    """The key of an operation, and its number among those called by the function's own task.
+
+    The number is 0 for those called by another task, or behind an error that the next attempt may not meet.
+    """
 
     key: str
     position: int
@@ -43,6 +50,7 @@ class History:
         """Step -> what undoes it, and the step's result."""
         self._names: dict[str, int] = {}
         self._position = 0
+        self._is_stray = False
         self._recorded = {one.position: key for key, one in outcomes.items() if one.position}
 
     @cached_property
@@ -59,7 +67,7 @@ class History:
     def fixed(self, key: str, kind: str, *, by_main: bool) -> Place:
         """The same for an operation whose key is not numbered."""
         position = 0
-        if by_main:
+        if by_main and not self._is_stray:
             self._position += 1
             position = self._position
             expected = self._recorded.get(position)
@@ -69,6 +77,15 @@ class History:
         if known is not None and known.kind != kind:
             raise Diverged(position, f"{key} ({known.kind})", f"{key} ({kind})")
         return Place(key, position)
+
+    def failed(self, error: BaseException) -> None:
+        """An operation raised this. What is not stored may be otherwise on the next attempt, and all behind it."""
+        if not isinstance(error, STORED):
+            self.stray()
+
+    def stray(self) -> None:
+        """From here on other attempts may do something else: nothing is compared with what they did."""
+        self._is_stray = True
 
     def done(self, key: str) -> Outcome | None:
         """The outcome of the operation if it is over; the clock moves on to when that was."""

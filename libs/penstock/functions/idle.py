@@ -11,6 +11,8 @@ from typing import Any
 
 _JOINING = frozenset({"_wait", "__aexit__", "_aexit", "_wait_for_one"})
 """What asyncio calls its own code that waits for other tasks: wait, TaskGroup, as_completed."""
+_JOINED = ("fs", "todo")
+"""The names that the futures have there; the tasks of a TaskGroup are known in any case."""
 _JOINING_FILES = (asyncio.tasks.__file__, asyncio.taskgroups.__file__)
 
 
@@ -23,6 +25,7 @@ def is_idle(
     former. `inner` gives the coroutine of a task.
     """
     alive = {task for task in tasks if not task.done()}
+    known = {*alive, *blocked}
     found = False
     for task in alive:
         # Private, and there since asyncio began; a test holds it to what is said here.
@@ -31,17 +34,27 @@ def is_idle(
             return False
         if waiter in blocked:
             found = True
-        elif waiter not in alive and type(waiter).__name__ != "_GatheringFuture" and not _joins(inner(task)):
+        elif not _is_known(waiter, known) and not _joins(inner(task), known):
             return False
     return found
 
 
-def _joins(coroutine: Any) -> bool:
-    """Whether the coroutine stands in asyncio's own code that waits for other tasks."""
+def _is_known(future: "asyncio.Future[Any]", known: Collection["asyncio.Future[Any]"]) -> bool:
+    """Whether the future is over, is one of `known`, or gathers only such."""
+    if future.done() or future in known:
+        return True
+    return type(future).__name__ == "_GatheringFuture" and all(_is_known(one, known) for one in future._children)  # type: ignore[attr-defined]
+
+
+def _joins(coroutine: Any, known: Collection["asyncio.Future[Any]"]) -> bool:
+    """Whether the coroutine stands in asyncio's own code that waits for other tasks, and for nothing but `known`."""
     while inspect.iscoroutine(coroutine):
         code = coroutine.cr_code
         if code.co_name in _JOINING and code.co_filename in _JOINING_FILES:
-            return True
+            variables = inspect.getcoroutinelocals(coroutine)
+            if variables.get("timeout") is not None:
+                return False
+            return all(_is_known(one, known) for name in _JOINED for one in variables.get(name) or ())
         coroutine = coroutine.cr_await
     return False
 

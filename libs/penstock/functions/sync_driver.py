@@ -14,7 +14,7 @@ from penstock.domain.errors import Rejected
 from penstock.functions.actions import AnyAction, MakeToken, OpenWaits, WaitFor
 from penstock.functions.context import current_step
 from penstock.functions.define import plain
-from penstock.functions.errors import CompensationPoint, StepTimedOut
+from penstock.functions.errors import CompensationPoint, StepTimedOut, Stopped
 from penstock.functions.history import History
 from penstock.functions.operations import Act, Invoke, Operation, Pause, undo
 
@@ -37,6 +37,7 @@ class SyncDriver:
         self._compensating = compensating
         self._alarms = alarms
         self._undoing = False
+        self._left = False
         self._thread = threading.current_thread()
 
     @property
@@ -62,6 +63,10 @@ class SyncDriver:
                 action = operation.send(value) if error is None else operation.throw(error)
             except StopIteration as stop:
                 return stop.value
+            except BaseException as failure:
+                self._left = self._left or isinstance(failure, Stopped)
+                self.history.failed(failure)
+                raise
             value = error = None
             try:
                 if type(action) is not Act or type(action.action) is not MakeToken:
@@ -76,6 +81,9 @@ class SyncDriver:
                 error = raised_here
 
     def _end_of_history(self) -> None:
+        if self._left:
+            # It waits, or is cancelled: what it cleans up with does no further steps.
+            raise Stopped("The execution was stopped.")
         if self._compensating and not self._undoing:
             raise CompensationPoint
 

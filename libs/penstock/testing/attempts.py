@@ -93,7 +93,7 @@ class Attempt(SimulatedSurroundings):
         """Make code on an event loop leave; what it did since it stored something last is forgotten."""
         driver = getattr(self, "_driver", None)
         if isinstance(driver, AsyncDriver):
-            driver.task.cancel()
+            driver.stop(leaves=self.record.state.activation != self.activation or self._leaves != "")
 
     def put_aside(self) -> None:
         """The same, to run it again from its beginning later."""
@@ -184,7 +184,7 @@ class Attempt(SimulatedSurroundings):
             stored = len(self.record.facts)
         if self._leaves or (self._simulated.replays and driver.is_quiet and len(self.record.facts) > stored):
             self._leaves = self._leaves or "replay"
-            driver.task.cancel()
+            driver.stop(leaves=True)
             raise asyncio.CancelledError
         outcomes = self._news()
         if outcomes:

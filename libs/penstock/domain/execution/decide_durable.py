@@ -83,7 +83,8 @@ def open_waits(state: Execution, command: c.OpenWaits, now: int) -> Facts:
     for wait in command.waits:
         if _is_done(state, wait.key) or (wait.group and wait.group in decided):
             continue
-        over = _over_at_once(state, wait, now)
+        # One that an earlier attempt opened ends when it said then.
+        over = _over_at_once(state, state.waits.get(wait.key, wait), now)
         if over is not None:
             facts.append(over)
             state = evolve_durable(_moved(state, over), over)
@@ -113,9 +114,10 @@ def _over_at_once(state: Execution, wait: f.Wait, now: int) -> f.Woken | None:
             n=n, at=now, wait=wait.key, outcome="message", result=first.body, source=first.message,
             position=wait.position, wakes_at=state.wakes_at,
         )  # fmt: skip
-    if wait.wait == "sleep" and wait.until is not None and wait.until <= now:
+    if (wait.wait == "sleep" or wait.key in state.waits) and wait.until is not None and wait.until <= now:
+        outcome: f.WaitOutcome = "elapsed" if wait.wait == "sleep" else "timed_out"
         return f.Woken(
-            n=n, at=now, wait=wait.key, outcome="elapsed", position=wait.position, wakes_at=state.wakes_at
+            n=n, at=now, wait=wait.key, outcome=outcome, position=wait.position, wakes_at=_next_time(state, wait.key)
         )  # fmt: skip
     return None
 

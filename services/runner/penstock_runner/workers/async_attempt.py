@@ -23,9 +23,6 @@ from penstock_runner.workers.scratch import remove_tree
 if TYPE_CHECKING:
     from penstock_runner.workers.async_mode import AsyncMode
 
-LOOK_SECONDS = 1.0
-"""How often an attempt with open waits that does something else beside is looked at again."""
-
 
 class AsyncAttempt:
     """One attempt; the port that its Context speaks through."""
@@ -81,6 +78,9 @@ class AsyncAttempt:
         if self._scratch is not None:
             # In a thread: the other attempts need the event loop, and there may be much to remove.
             asyncio.get_running_loop().run_in_executor(None, remove_tree, str(self._scratch))
+
+    def stop(self, *, leaves: bool) -> None:
+        self._driver.stop(leaves=leaves)
 
     def answered(self, answer: Answer) -> None:
         future = self._calls.pop(answer.call, None)

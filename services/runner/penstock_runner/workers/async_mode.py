@@ -65,7 +65,7 @@ class AsyncMode:
                 if known is not None:
                     known.learned(message.outcomes)
             elif type(message) is Cancel and (known := self.attempts.get(message.number)) is not None:
-                known.task.cancel()
+                known.stop(leaves=message.leaves)
 
     def put(self, message: Message) -> None:
         """Send at the end of this turn of the loop, together with what else it brings."""

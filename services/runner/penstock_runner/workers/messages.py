@@ -74,9 +74,13 @@ class Outcomes(Message, frozen=True, tag="outcomes"):
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
-    """Cancel the task of this attempt (async processes only; plain functions are stopped by signal)."""
+    """Cancel the task of this attempt (async processes only; plain functions are stopped by signal).
+
+    With `leaves` the execution goes on later or elsewhere, so that it must do no further steps here.
+    """
 
     number: int
+    leaves: bool = False
 
 
 class Answer(Message, frozen=True, tag="answer"):

@@ -19,6 +19,7 @@ from penstock_runner.workers.assignment import Assignment, Killed, Request
 from penstock_runner.workers.descendants import MARK, end_below, end_marked
 from penstock_runner.workers.hosts import Host
 from penstock_runner.workers.messages import (
+    Answer,
     Ask,
     Beat,
     Cancel,
@@ -43,6 +44,8 @@ logger = structlog.get_logger("penstock")
 
 STOP_GRACE_SECONDS = 2.0
 """How long cancelled user code may clean up before its process is killed."""
+LEAVES = ("suspended", "closed", "drained")
+"""Verdicts after which the execution goes on later or elsewhere."""
 _names = itertools.count(1)
 
 
@@ -190,13 +193,14 @@ class WorkerProcess(asyncio.Protocol):
             self.is_leaving = True
             self.kill()
             return
+        if assignment.timer is not None:
+            # Asked already: its grace gets no longer by asking again.
+            return
         if self.setup.mode == "async":
-            self.send(Cancel(assignment.run.number))
+            self.send(Cancel(assignment.run.number, assignment.verdict.code in LEAVES))
         else:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
-        if assignment.timer is not None:
-            assignment.timer.cancel()
         assignment.timer = self._loop.call_later(STOP_GRACE_SECONDS, self.stop, assignment, verdict, True)
 
     # The socket.
@@ -281,7 +285,12 @@ class WorkerProcess(asyncio.Protocol):
         del self.assignments[assignment.run.number]
 
     async def _respond(self, assignment: Assignment, request: Request) -> None:
-        answer = await assignment.respond(request)
+        try:
+            answer = await assignment.respond(request)
+        except Exception as error:
+            # Code that is never answered would wait for ever.
+            logger.exception("request_failed", execution=assignment.run.execution_id)
+            answer = Answer(request.number, request.call, code="internal", detail=f"{type(error).__name__}: {error}")
         self.send(answer)
 
     def _on_output(self, stream: str, data: bytes) -> None:
