@@ -93,7 +93,7 @@ def _wrong(
             yield f"started activation {fact.activation} while {before.activation} is open"
         if before.owner:
             yield f"started by {fact.runner} while {before.owner} has it"
-        if fact.attempt != before.attempt + 1:
+        if fact.attempt != before.attempt + (not before.resuming):
             yield f"attempt {fact.attempt} after {before.attempt}"
     if isinstance(fact, f.StepCompleted) and fact.step in before.steps:
         yield f"step {fact.step} completed twice"
@@ -105,8 +105,9 @@ def check(
     effects: Iterable[dict[str, Any]],
     events_last: int,
     waiting: set[str],
+    failing: Sequence[str] = FAILING,
 ) -> list[str]:
-    """Everything that is wrong; `waiting` are executions that may not be final."""
+    """Everything that is wrong; `waiting` are executions that may not be final, `failing` functions that may fail."""
     complaints = list(history.complaints)
     complaints += [
         f"{execution} ({state.function}) is stuck in {state.state}: {[f.kind_of(x) for x in history.facts[execution]]}"
@@ -116,7 +117,7 @@ def check(
     complaints += [
         f"{execution} ({state.function}) failed: {state.error.type} {state.error.message}"
         for execution, state in history.states.items()
-        if state.error and state.error.code not in NOT_ITS_FAULT and state.function not in FAILING
+        if state.error and state.error.code not in NOT_ITS_FAULT and state.function not in failing
     ]
     complaints += _unanswered(history, triggers)
     complaints += _unpunctual(history)

@@ -12,9 +12,10 @@ from penstock_process import COMMAND, Penstock, free_port, until
 class Second:
     """`penstock serve ingest runner` through a CutLine that lives in a thread of its own."""
 
-    def __init__(self, product: Penstock) -> None:
+    def __init__(self, product: Penstock, app: str) -> None:
         self.http_port = free_port()
         self._product = product
+        self._app = app
         self._loop = asyncio.new_event_loop()
         self._line = CutLine(product.nats_port)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -39,7 +40,7 @@ class Second:
             environment = {
                 **self._product.environment,
                 "PENSTOCK_NATS_PORT": str(self._line.port),
-                "PENSTOCK_APP": "chaos_app:app",
+                "PENSTOCK_APP": self._app,
             }
             self._process = subprocess.Popen(
                 [*COMMAND, "serve", "ingest", "runner", "--port", str(self.http_port)],

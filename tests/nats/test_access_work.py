@@ -256,6 +256,7 @@ DUTIES: dict[str, list[Work]] = {
         store_payloads,
         write_lines,
         hear_hints,
+        send_hints,
     ],
     "notifier": [notify, deliver_notices, know_functions, read_payloads],
     "query": [follow_streams, tell_position, know_functions, read_payloads],

@@ -261,7 +261,8 @@ class Context(Surroundings):
     # To and from outside.
     def progress(self, done: float, total: float | None = None, note: str = "") -> "Sent":
         """Say how far it is; shown live. Of many reports within a second the last one counts. No need to await it."""
-        self._port.report(ReportProgress(float(done), None if total is None else float(total), str(note)[:512]))
+        if not self.history.is_replaying:
+            self._port.report(ReportProgress(float(done), None if total is None else float(total), str(note)[:512]))
         return Sent()
 
     # What is the same on every replay.

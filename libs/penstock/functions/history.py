@@ -52,11 +52,17 @@ class History:
         self._position = 0
         self._is_stray = False
         self._recorded = {one.position: key for key, one in outcomes.items() if one.position}
+        self._done_before = max((one.position for one in outcomes.values() if one.done), default=0)
 
     @cached_property
     def random(self) -> random.Random:
         """Chance that is the same on every replay."""
         return random.Random(self.execution_id)  # noqa: S311 - it has to be predictable
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether operations are ahead that earlier attempts, or this one before it waited, have done already."""
+        return self._position < self._done_before
 
     def place(self, name: str, kind: str, *, by_main: bool) -> Place:
         """The place of the next operation of this name. Raises Diverged when another stood here in earlier attempts."""

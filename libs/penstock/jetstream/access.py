@@ -151,6 +151,7 @@ def _runner(names: Names) -> list[str]:
         *_look_up(names.positions_stream),
         *_leases(names),
         *_payloads(names),
+        names.hint_subject("*"),
     ]
 
 

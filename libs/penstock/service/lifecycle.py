@@ -15,6 +15,7 @@ from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.registry import FunctionRegistry
+from penstock.service.cancel import cancel_all
 from penstock.service.settings import Settings
 from penstock.wire.names import Names
 
@@ -68,10 +69,7 @@ class Runtime:
 
     async def finish(self) -> None:
         """End the loops that are still there when all services have drained."""
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
+        await cancel_all(self._tasks)
 
     async def _guard(self, work: Coroutine[Any, Any, None], name: str) -> None:
         try:

@@ -14,6 +14,7 @@ import msgspec
 from penstock.jetstream.access import authorization, passwords
 from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.server import EmbeddedServer
+from penstock.service.cancel import cancel_all
 from penstock.service.child import Child, Part
 from penstock.service.keys import ensure_key, prepare_data_dir
 from penstock.service.settings import Settings
@@ -91,10 +92,7 @@ class Supervisor:
     async def stop(self) -> None:
         """Runners first, so that what they finish can still be stored and read; nats-server last."""
         self._stopping = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await cancel_all(self._tasks)
         for child in reversed(self.children):
             await child.stop(self.settings.grace + STOP_EXTRA_SECONDS)
         if self.server is not None:
@@ -138,7 +136,7 @@ class Supervisor:
     async def _restart_for_ever(self, name: str, wait: Callable[[], Any], again: Callable[[], Any]) -> None:
         loop = asyncio.get_running_loop()
         pause = BACKOFF_FIRST_SECONDS
-        while True:
+        while not self._stopping:
             since = loop.time()
             code = await wait()
             if self._stopping:

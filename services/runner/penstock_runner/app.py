@@ -14,6 +14,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.function.options import FunctionSpec
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.hints import HintInbox
+from penstock.jetstream.inbox import Hints
 from penstock.jetstream.leases import LeaseTable
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.objects import Payloads
@@ -32,6 +33,7 @@ from penstock_runner.execute import Executor
 from penstock_runner.heartbeat import Heartbeat
 from penstock_runner.lengths import Lengths
 from penstock_runner.lines import LineShipper
+from penstock_runner.others import Others
 from penstock_runner.pinning import LiveVersions
 from penstock_runner.places.choice import Places
 from penstock_runner.requests import Requests
@@ -72,10 +74,11 @@ class Runner:
             names.environment, log, runtime.registry, timers, payloads, self._gate, clock, dice
         )  # fmt: skip
         lengths = Lengths(log)
+        others = Others(log, Hints(connection, names), clock, dice)
         durable = Durable(
-            log, timers, payloads, children, lengths, runtime.signing_key, settings.public_url, clock, dice
+            log, timers, payloads, children, others, lengths, runtime.signing_key, settings.public_url, clock, dice
         )  # fmt: skip
-        requests = Requests(log, timers, payloads, children, durable, clock, dice)
+        requests = Requests(log, timers, payloads, children, durable, others, clock, dice)
         self._executor = Executor(
             self.id, log, timers, self._leases, payloads, self._places, self._shipper, requests, durable, lengths,
             clock, dice, LiveVersions(self._leases),

@@ -15,7 +15,6 @@ from penstock.domain.execution.tokens import make_token
 from penstock.domain.limits import payload_inline_bytes_max, steps_per_execution_max
 from penstock.functions import actions as a
 from penstock.functions import translate
-from penstock.handle import handle
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.objects import Payloads
 from penstock.ports import Clock, Dice, Timers
@@ -23,6 +22,7 @@ from penstock.wire.names import wait_token
 from penstock_runner.activity import Activity, until_answered
 from penstock_runner.children import Children
 from penstock_runner.lengths import Lengths
+from penstock_runner.others import Others
 from penstock_runner.outcomes import outcomes_of
 
 PROGRESS_SECONDS = 1.0
@@ -40,6 +40,7 @@ class Durable:
         timers: Timers,
         payloads: Payloads,
         children: Children,
+        others: Others,
         lengths: Lengths,
         signing_key: bytes,
         public_url: str,
@@ -50,6 +51,7 @@ class Durable:
         self._timers = timers
         self._payloads = payloads
         self._children = children
+        self._others = others
         self._lengths = lengths
         self._signing_key = signing_key
         self._public_url = public_url
@@ -158,9 +160,7 @@ class Durable:
 
     async def _cancel(self, child: Child) -> None:
         with suppress(Rejected):
-            await until_answered(
-                lambda: handle(self._log, child.id, c.RequestCancel(), self._clock, self._dice, function=child.function)
-            )
+            await self._others.carry_out(child.id, c.RequestCancel(), child.function)
 
     # Progress.
     def _progress(self, activity: Activity, action: a.ReportProgress) -> None:

@@ -15,14 +15,15 @@ from penstock.domain.execution.create import Origin, enqueued, same_time
 from penstock.domain.execution.facts import Enqueued, Succeeded
 from penstock.domain.execution.messages import message_command
 from penstock.domain.function.options import CallOptions, resolve
-from penstock.handle import fold_recorded, handle
+from penstock.handle import fold_recorded
 from penstock.jetstream.objects import Payloads
-from penstock.ports import Clock, Dice, ExecutionLog, Recorded, Timers, Unavailable
+from penstock.ports import Clock, Dice, ExecutionLog, Loaded, Recorded, Timers, Unavailable
 from penstock.service.restart import store_inherited
 from penstock.wire.names import START_WAIT
 from penstock_runner.activity import Activity, until_answered
 from penstock_runner.children import Children
 from penstock_runner.durable import Durable
+from penstock_runner.others import Others
 from penstock_runner.workers.assignment import Request, Respond
 from penstock_runner.workers.messages import Answer, Ask, Do
 
@@ -39,6 +40,7 @@ class Requests:
         payloads: Payloads,
         children: Children,
         durable: Durable,
+        others: Others,
         clock: Clock,
         dice: Dice,
     ) -> None:
@@ -47,6 +49,7 @@ class Requests:
         self._payloads = payloads
         self._children = children
         self._durable = durable
+        self._others = others
         self._clock = clock
         self._dice = dice
 
@@ -82,8 +85,7 @@ class Requests:
             case "result":
                 return await self._result(execution_id, body.get("timeout"))
             case "state":
-                state = fold_recorded(await self._found(execution_id))
-                return msgspec.json.encode(str(state.state) if state is not None else None)
+                return msgspec.json.encode(str((await self._loaded(execution_id)).state.state))
             case "cancel":
                 await self._handle(execution_id, RequestCancel(force=bool(body.get("force"))))
                 return b"null"
@@ -103,12 +105,15 @@ class Requests:
                 raise Rejected("invalid_option", f"There is no operation {request.operation!r}.")
 
     async def _handle(self, execution_id: str, command: AnyCommand) -> None:
-        recorded = await self._found(execution_id)
-        state = fold_recorded(recorded)
-        function = recorded[0].function
-        await until_answered(
-            lambda: handle(self._log, execution_id, command, self._clock, self._dice, function=function, state=state)
-        )
+        state = (await self._loaded(execution_id)).state
+        await self._others.carry_out(execution_id, command, state.function, state)
+
+    async def _loaded(self, execution_id: str) -> Loaded:
+        function = await until_answered(lambda: self._log.function_of(execution_id))
+        found = await until_answered(partial(self._log.load, execution_id, function)) if function is not None else None
+        if found is None:
+            raise Rejected("unknown_execution", f"There is no execution {execution_id}.")
+        return found
 
     async def _found(self, execution_id: str) -> list[Recorded]:
         recorded = await until_answered(lambda: self._log.find(execution_id))
@@ -142,19 +147,18 @@ class Requests:
         return await until_answered(lambda: self._children.create(fact, new_id))
 
     async def _result(self, execution_id: str, timeout: float | None) -> bytes:
-        recorded = await self._found(execution_id)
+        state = (await self._loaded(execution_id)).state
         pause, deadline = LOOK_SECONDS_MIN, None if timeout is None else self._clock() + timeout * 1_000_000
-        while True:
-            state = fold_recorded(recorded)
-            if state is not None and state.is_final:
-                break
+        while not state.is_final:
             if deadline is not None and self._clock() >= deadline:
                 raise TimeoutError(f"Execution {execution_id} has not ended within {timeout:g} seconds.")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LOOK_SECONDS_MAX)
             with suppress(Unavailable):
-                recorded = await self._log.read(execution_id, recorded[0].function)
-        last = recorded[-1].fact
+                newer = await self._log.read(execution_id, state.function, after=state.sequence)
+                state = fold_recorded(newer, state) or state
+        read_last = partial(self._log.read, execution_id, state.function, after=state.sequence - 1)
+        last = (await until_answered(read_last))[-1].fact
         if isinstance(last, Succeeded):
             if last.result_ref is None:
                 return bytes(last.result)

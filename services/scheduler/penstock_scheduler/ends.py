@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import structlog
 
+from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
 from penstock.domain.execution.state import Execution
-from penstock.handle import fold_recorded
 from penstock.jetstream.ends import EndFact, EndFacts
-from penstock.ports import ExecutionLog, Recorded, Unavailable
+from penstock.ports import ExecutionLog, Unavailable
 from penstock_scheduler.admission import wait
 
 logger = structlog.get_logger("penstock")
@@ -25,10 +25,29 @@ MARK_SECONDS = 10.0
 
 
 class Ended(NamedTuple):
-    """An execution that is final, and all its facts."""
+    """An execution that is final, with its first fact and its last."""
 
     state: Execution
-    recorded: list[Recorded]
+    first: Enqueued
+    last: AnyFact | Unknown
+
+
+async def ended_of(log: ExecutionLog, execution_id: str, function: str, at: int = 0) -> Ended | None:
+    """The execution, if it is final. Of a long history only a snapshot and what came after is read.
+
+    `at` is where its end is known to stand. Raises Unavailable, also when a copy of the log answers that lags behind.
+    """
+    loaded = await log.load(execution_id, function)
+    if loaded is None:
+        return None
+    if loaded.state.sequence < at:
+        raise Unavailable(f"the end of {execution_id} is not in this copy of the log yet")
+    if not loaded.state.is_final:
+        return None
+    newest = await log.read(execution_id, function, after=loaded.state.sequence - 1)
+    if not newest:
+        raise Unavailable(f"the end of {execution_id} is not in this copy of the log yet")
+    return Ended(loaded.state, loaded.first, newest[-1].fact)
 
 
 Handler = Callable[[Ended], Awaitable[None]]
@@ -50,11 +69,10 @@ class EndLoop:
 
     async def _one(self, fact: EndFact) -> None:
         try:
-            recorded = await self._log.read(fact.execution_id, fact.function)
-            state = fold_recorded(recorded)
-            if state is not None and state.is_final:
+            ended = await ended_of(self._log, fact.execution_id, fact.function, fact.sequence)
+            if ended is not None:
                 for handler in self._handlers:
-                    await handler(Ended(state, recorded))
+                    await handler(ended)
             await fact.ack()
         except Unavailable:
             await fact.give_back(RETRY_SECONDS)

@@ -51,7 +51,7 @@ class Families:
 
     async def tell(self, parent: str, ended: Ended) -> None:
         """The same for a parent that need not be the first. Raises Unavailable."""
-        state, last = ended.state, ended.recorded[-1].fact
+        state, last = ended.state, ended.last
         command = CompleteChild(child=state.id, state=str(state.state), error=state.error)
         if isinstance(last, Succeeded):
             command = CompleteChild(

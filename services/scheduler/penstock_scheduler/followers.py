@@ -41,13 +41,12 @@ class Followers:
 
     async def settle(self, ended: Ended) -> None:
         """Append the final fact of each follower that has none. Raises Unavailable."""
-        ids = followers_of(ended.recorded)
-        outcome = ended.recorded[-1].fact
-        if not ids or not isinstance(outcome, Outcome):
+        state, first, outcome = ended
+        if not state.is_followed or not isinstance(outcome, Outcome):
             return
-        first = ended.recorded[0].fact
+        ids = followers_of(await self._log.read(state.id, state.function))
         outcomes: Sequence[Outcome] = [outcome] * len(ids)
-        if isinstance(first, Enqueued) and first.members and isinstance(outcome, Succeeded):
+        if first.members and isinstance(outcome, Succeeded):
             outcomes = await self._parts(outcome, len(ids))
         for start in range(0, len(ids), AT_ONCE):
             pairs = zip(ids[start : start + AT_ONCE], outcomes[start : start + AT_ONCE], strict=True)

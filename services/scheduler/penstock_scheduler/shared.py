@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from penstock.handle import fold_recorded
 from penstock.ports import ExecutionLog, Unavailable
 from penstock_scheduler.admission import wait
-from penstock_scheduler.ends import Ended
+from penstock_scheduler.ends import ended_of
 from penstock_scheduler.families import Families
 
 logger = structlog.get_logger("penstock")
@@ -73,10 +72,9 @@ async def tell_sharing(shared: SharedChildren, log: ExecutionLog, families: Fami
 async def _tell(child: str, shared: SharedChildren, log: ExecutionLog, families: Families) -> None:
     del shared.to_look[child]
     try:
-        recorded = await log.find(child)
-        state = fold_recorded(recorded)
-        if state is not None and state.is_final:
-            ended = Ended(state, recorded)
+        function = await log.function_of(child)
+        ended = await ended_of(log, child, function) if function is not None else None
+        if ended is not None:
             await asyncio.gather(*(families.tell(parent, ended) for parent in shared.parents(child)))
     except Unavailable:
         shared.to_look[child] = None

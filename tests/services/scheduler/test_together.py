@@ -10,7 +10,7 @@ from eventually import eventually
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.flow.limits import Batch, Debounce
-from penstock.handle import fold_recorded, load
+from penstock.handle import load
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.log import JetStreamLog
@@ -18,7 +18,7 @@ from penstock.jetstream.objects import Payloads
 from penstock.jetstream.server import EmbeddedServer
 from penstock.ports import Append, Conflict
 from penstock.wire.names import Names
-from penstock_scheduler.ends import Ended, EndLoop
+from penstock_scheduler.ends import EndLoop, ended_of
 from penstock_scheduler.followers import Followers
 from sample_facts import now
 from services.scheduler.test_admission import admitted, declare, enqueue, replay, scheduler
@@ -175,11 +175,10 @@ async def test_an_end_that_is_handled_twice_settles_each_follower_once(
     await finish(log, "batched", leader, [1, 2, large])
     payloads = Payloads(connection, environment)
     followers = Followers(log, payloads, now, lambda: 0.5)
-    recorded = await log.read(leader, "batched")
-    ended = fold_recorded(recorded)
+    ended = await ended_of(log, leader, "batched")
     assert ended is not None
     for _ in range(2):
-        await followers.settle(Ended(ended, recorded))
+        await followers.settle(ended)
     kinds = [[f.kind_of(each.fact) for each in await log.read(member, "batched")] for member in ids]
     assert kinds == [["enqueued", "joined", last] for last in ("succeeded", "cancelled", "succeeded")]
     last = (await log.read(ids[2], "batched"))[-1].fact
