@@ -7,7 +7,7 @@ LAST_EVENT_ID = "Last-Event-ID"
 
 
 class ServerEvent(NamedTuple):
-    """One block. `event` and `data` are empty for one that only moves the position `id`."""
+    """One event; `id` is its position."""
 
     id: str
     event: str
@@ -26,20 +26,30 @@ def position_block(position: str, comment: str, retry_milliseconds: int | None =
 
 
 class ServerEventParser:
-    """Makes blocks of lines, as far as our own stream needs it."""
+    """Makes events of the bytes of one connection, as far as our own stream needs it.
 
-    def __init__(self) -> None:
-        self.last_id = ""
-        self._event = ""
+    Lines end with a line feed only: a text may hold other characters that some libraries take for line ends.
+    """
+
+    def __init__(self, last_id: str = "") -> None:
+        self.last_id = last_id
+        """Where to go on when the connection is lost: it moves with whole blocks only."""
+        self._rest = b""
+        self._id, self._event = last_id, ""
         self._data: list[str] = []
 
-    def feed(self, line: str) -> ServerEvent | None:
-        """One line without its end; answers with an event when the line completes one."""
+    def feed(self, chunk: bytes) -> list[ServerEvent]:
+        """The events that are complete with these bytes."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        found = (self._line(line.decode()) for line in lines)
+        return [event for event in found if event is not None]
+
+    def _line(self, line: str) -> ServerEvent | None:
         if line:
             self._field(line)
             return None
         event, data = self._event, "\n".join(self._data)
-        self._event, self._data = "", []
+        self._event, self._data, self.last_id = "", [], self._id
         return ServerEvent(self.last_id, event or "message", data) if data else None
 
     def _field(self, line: str) -> None:
@@ -50,4 +60,4 @@ class ServerEventParser:
         elif name == "event":
             self._event = value
         elif name == "id":
-            self.last_id = value
+            self._id = value

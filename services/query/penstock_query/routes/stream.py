@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from litestar import get
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
@@ -25,6 +26,11 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 OneExecution = Annotated[str | None, parameter("execution", "Only this execution.")]
 Resume = Annotated[
     str | None, parameter("after", "Go on after this position (`x:<n>`); the header `Last-Event-ID` goes before it.")
+]
+
+
+ComingBack = Annotated[
+    str | None, HeaderParameter(name=LAST_EVENT_ID, description="The `id` of the last event that was read (`x:<n>`).")
 ]
 
 
@@ -52,6 +58,7 @@ def stream_routes(view: View, changes: Changes) -> list[ControllerRouterHandler]
         execution: OneExecution = None,
         parent_id: ParentId = None,
         after: Resume = None,
+        last_event_id: ComingBack = None,
     ) -> Stream:
         """One event for each change, sent when the lists have it; `metadata.<key>=a,b` filters as there.
 
@@ -61,7 +68,7 @@ def stream_routes(view: View, changes: Changes) -> list[ControllerRouterHandler]
         begins with the event `skipped`. A comment with the present position comes at least every 15 seconds.
         """
         query = asked(request)
-        wanted, resume = stream_filter(query), stream_position(query, request.headers.get(LAST_EVENT_ID))
+        wanted, resume = stream_filter(query), stream_position(query, last_event_id)
         query.finish()
         position = await changes.position()
         if resume is not None:
