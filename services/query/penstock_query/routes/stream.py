@@ -10,7 +10,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
+from sqlalchemy.exc import SQLAlchemyError
 
+from penstock.ports import Unavailable
 from penstock.wire.sse import LAST_EVENT_ID, MEDIA_TYPE, event_block, position_block
 from penstock_query.queries import StreamFilter, stream_filter, stream_position
 from penstock_query.routes.answers import SEQUENCE, AnyRequest, asked, parameter
@@ -86,7 +88,11 @@ async def _blocks(changes: Changes, wanted: StreamFilter, position: int) -> Asyn
         yield position_block(f"x:{position}", "changes after this position", RETRY_MILLISECONDS)
         due = time.monotonic() + HEARTBEAT_SECONDS
         while not changes.closed:
-            found = await changes.after(position, max(0.0, due - time.monotonic()))
+            try:
+                found = await changes.after(position, max(0.0, due - time.monotonic()))
+            except (Unavailable, SQLAlchemyError):
+                yield position_block(f"x:{position}", "changes cannot be read at the moment; come back")
+                return
             block = _block(found, wanted, position)
             position = found.position
             if not block and time.monotonic() >= due:
