@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock.functions": ("msgspec", "cel", "penstock.functions", "penstock.client", *CORE),
     "penstock.client": (
         *("msgspec", "httpx2", "penstock.client", "penstock.functions", "penstock.domain", "penstock.service.settings"),
+        "penstock.wire.sse",
     ),
     "penstock.jetstream": ("nats", "msgspec", "structlog", "penstock.jetstream", *CORE),
     "penstock.egress": ("httpcore2", "standardwebhooks", "penstock.egress", *CORE),

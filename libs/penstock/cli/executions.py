@@ -1,11 +1,9 @@
-"""`penstock executions ...`: list, follow, and change their course."""
+"""`penstock executions ...`: list them, and change their course."""
 
-import time
 from datetime import datetime
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 from penstock.cli.api import Api, segment
 from penstock.cli.output import (
@@ -14,23 +12,20 @@ from penstock.cli.output import (
     is_narrow,
     parse_json,
     print_json,
-    print_json_line,
     print_table,
     state_text,
     visible,
 )
-from penstock.cli.show import progress_text, show_
+from penstock.cli.show import show_
 from penstock.domain.errors import Rejected
 from penstock.service.settings import load_settings
 
-__all__ = ["cancel_", "list_", "rerun_", "reschedule_", "resume_", "send_", "show_", "tail_", "why_"]
+__all__ = ["cancel_", "list_", "rerun_", "reschedule_", "resume_", "send_", "show_", "why_"]
 
 COLUMNS = ("id", "function", "state", "attempt", "created", "took", "error")
 NARROW = ("id", "function", "state", "created")
 """What is left where the terminal is narrow; the code of the error then stands below the state."""
 CENTURY_AND_YEAR = len("2027-")
-POLL_SECONDS = 0.5
-SEEN_MAX = 5000
 
 
 def list_(
@@ -45,7 +40,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List executions, newest first."""
-    params = _filters(state, function, metadata, event, parent)
+    params = filters(state, function, metadata, event, parent)
     params["limit"] = str(limit)
     if cursor is not None:
         params["cursor"] = cursor
@@ -63,38 +58,6 @@ def print_page(answer: dict[str, Any]) -> None:
     print_table(columns, [row(execution) for execution in answer["data"]], "No execution fits.")
     if answer.get("next"):
         console.print(f"more: --cursor {answer['next']}", soft_wrap=True)
-
-
-def tail_(
-    *,
-    state: Annotated[str | None, Parameter(help="Only this state; several with commas.")] = None,
-    function: Annotated[str | None, Parameter(help="Only this function.")] = None,
-    limit: Annotated[int, Parameter(help="Leave after so many lines; 0: never.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Print executions whenever their state, attempt or progress changes, until Ctrl-C."""
-    params = {**_filters(state, function, None, None, None), "limit": "100"}
-    seen: dict[str, tuple[Any, ...]] = {}
-    printed = 0
-    first = True
-    with Api(load_settings(), as_json=as_json) as api:
-        while True:
-            page = api.get("/v1/executions", params)["data"]
-            for execution in reversed(page[:10] if first else page):
-                if seen.get(execution["id"]) == _mark(execution):
-                    continue
-                if as_json:
-                    print_json_line(execution)
-                else:
-                    console.print(_line(execution), soft_wrap=True)
-                printed += 1
-                if limit and printed >= limit:
-                    return
-            seen.update({execution["id"]: _mark(execution) for execution in page})
-            while len(seen) > SEEN_MAX:
-                del seen[next(iter(seen))]
-            first = False
-            time.sleep(POLL_SECONDS)
 
 
 def why_(execution: str, *, as_json: Json = False) -> None:
@@ -196,9 +159,10 @@ def _change(execution: str, verb: str, body: dict[str, Any], as_json: bool) -> N
         console.print(f"accepted: execution {answer['id']} ({answer['state']})")
 
 
-def _filters(
+def filters(
     state: str | None, function: str | None, metadata: list[str] | None, event: str | None, parent: str | None
 ) -> dict[str, str]:
+    """Options as parameters of the API."""
     named = {"state": state, "function": function, "event_id": event, "parent_id": parent}
     params = {name: value for name, value in named.items() if value is not None}
     for item in metadata or []:
@@ -216,36 +180,22 @@ def _row(execution: dict[str, Any]) -> tuple[Any, ...]:
         execution["function"],
         state_text(execution["state"]),
         str(execution["attempt"]),
-        _clock(execution["created_at"]),
+        clock(execution["created_at"]),
         _took(execution),
         f"{error['code']}: {error['message']}"[:120] if error else "",
     )
-
-
-def _mark(execution: dict[str, Any]) -> tuple[Any, ...]:
-    """What a line of `tail` shows of it."""
-    progress = execution["progress"] or {}
-    return execution["state"], execution["attempt"], progress.get("done"), progress.get("note")
 
 
 def _narrow_row(execution: dict[str, Any]) -> tuple[Any, ...]:
     state, error = state_text(execution["state"]), execution.get("error")
     if error and error["code"] != execution["state"]:
         state.append(f"\n{error['code']}", style="dim")
-    created = _clock(execution["created_at"])[CENTURY_AND_YEAR:]
+    created = clock(execution["created_at"])[CENTURY_AND_YEAR:]
     return (execution["id"], execution["function"], state, created)
 
 
-def _line(execution: dict[str, Any]) -> str:
-    style = state_text(execution["state"]).style or "default"
-    attempt = f" attempt {execution['attempt']}" if execution["attempt"] else ""
-    moment = _clock(execution["updated_at"])
-    said = f"  {escape(visible(progress_text(execution['progress'])))}" if execution["progress"] else ""
-    words = f"{execution['function']}  [{style}]{execution['state']}[/{style}]{attempt}{said}"
-    return f"{moment}  {execution['id']}  {words}"
-
-
-def _clock(instant: str) -> str:
+def clock(instant: str) -> str:
+    """An RFC 3339 instant to the second."""
     return instant.replace("T", " ")[:19]
 
 

@@ -48,7 +48,6 @@ for _name, _help in _COMMANDS.items():
 _EXECUTIONS = {
     "list": "List executions, newest first.",
     "show": "Show one execution with its attempts, steps, result and facts.",
-    "tail": "Show executions as they change, until Ctrl-C.",
     "why": "Say why an execution does not run, and what would start it.",
     "cancel": "Cancel an execution.",
     "rerun": "Start a new execution with the same arguments, from the beginning or from a step.",
@@ -58,6 +57,7 @@ _EXECUTIONS = {
 }
 for _name, _help in _EXECUTIONS.items():
     executions.command(f"penstock.cli.executions:{_name}_", name=_name, help=_help)
+executions.command("penstock.cli.tail:tail", name="tail", help="Show executions as they change, until Ctrl-C.")
 _SCHEDULES = {
     "list": "List schedules with their next tick.",
     "show": "Show one schedule with its next ticks and what became of the latest.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ import msgspec
 from penstock.client.errors import ExecutionFailed, PenstockError
 from penstock.client.execution import Duration, Execution
 from penstock.client.http import DEFAULT_URL, check, problem_of
+from penstock.client.stream import Change, changes
 from penstock.domain.durations import seconds
 from penstock.domain.function.options import CallOptions
 from penstock.domain.ids import is_execution_id, is_function_name
@@ -145,6 +147,25 @@ class Client:
             content["id"] = message_id
         made = await self._call("POST", f"/v1/executions/{execution_id}/messages", msgspec.json.encode(content))
         return str(made["id"])
+
+    def stream(
+        self,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        execution: str | None = None,
+        parent_id: str | None = None,
+        metadata: dict[str, str] | None = None,
+        after: str | None = None,
+    ) -> AsyncIterator[Change]:
+        """Changes of executions as they happen, or from a position on; it comes back by itself where it broke off.
+
+        Ends never. Raises PenstockError when it is refused, and when nobody answers for a minute.
+        """
+        named = {"state": state, "function": function, "execution": execution, "parent_id": parent_id}
+        named |= {f"metadata.{key}": value for key, value in (metadata or {}).items()}
+        params = {name: value for name, value in named.items() if value is not None}
+        return changes(self._client(), self.url, self._headers, params, after or "")
 
     # Tokens.
     async def complete_token(self, token: str, result: Any = None) -> None:

@@ -82,6 +82,10 @@ page_items_default = 50
 filter_values_max = 50
 wait_seconds_max = 60
 """Longest `Prefer: wait` and `?after=` wait of one request."""
+stream_readers_max = 200
+"""Readers of the stream of changes that one process serves at a time."""
+stream_replay_facts_max = 100_000
+"""How far behind a reader of the stream may come back: what is older is left out, and the reader is told."""
 integer_max = 2**63 - 1
 """Whole numbers in JSON beyond 64 bits lose their value in most languages and are refused."""
 cron_chars_max = 256

@@ -12,11 +12,12 @@ from penstock.jetstream.lines import LogLines
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.positions import Positions
 from penstock.jetstream.questions import Questions
-from penstock.ports import Unavailable
+from penstock.ports import LogEntry, Unavailable
 from penstock.service.keys import find_key
 from penstock.service.lifecycle import Runtime, Service
 from penstock.service.session import Sessions
 from penstock.wire.names import VIEW_READER
+from penstock_query.changes import Folder
 from penstock_query.database import create_schema, open_engine, schema_of, view_url
 from penstock_query.lock import projector_lock
 from penstock_query.progress import Progress
@@ -28,8 +29,10 @@ from penstock_query.routes.history import history_routes
 from penstock_query.routes.notifications import notification_routes
 from penstock_query.routes.pages import page_routes
 from penstock_query.routes.schedules import schedule_routes
+from penstock_query.routes.stream import stream_routes
 from penstock_query.routes.why import why_routes
 from penstock_query.store import Store
+from penstock_query.stream import Changes
 from penstock_query.view import View
 
 NAME = "query"
@@ -61,6 +64,23 @@ async def tell_position(progress: Progress, standing_by: asyncio.Event, position
                 continue
 
 
+def changes_of(runtime: Runtime, view: View) -> Changes:
+    """The stream of changes, on the follower that the process has already."""
+    names, log, reads = runtime.names, runtime.log, view.reads
+
+    async def scan(after: int, limit: int) -> list[LogEntry]:
+        found = await log.reader.subject(names.executions, ">", start=after + 1, limit=limit)
+        return [LogEntry(each.sequence, each.subject, each.data) for each in found]
+
+    return Changes(
+        subscribe=runtime.feed.subscribe,
+        scan=scan,
+        folder=lambda: Folder(names, reads, log, view.trace_url),
+        position=reads.position,
+        progress=view.progress,
+    )
+
+
 @asynccontextmanager
 async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRouterHandler]]:
     """Open the view, start projecting, and answer with the routes."""
@@ -81,16 +101,19 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
         lines=LogLines(connection, names),
         trace_url=runtime.settings.trace_url,
     )
+    changes = changes_of(runtime, view)
     runtime.checks["view"] = lambda: projector.problem
     tasks = [
         runtime.spawn(projector.run(), "projector"),
         runtime.spawn(projector.watch(), "projector-watch"),
+        runtime.spawn(changes.until(runtime.stopping), "stream-end"),
         runtime.spawn(view.poll(projector.standing_by), "view-poll"),
         runtime.spawn(tell_position(progress, projector.standing_by, Positions(connection, names)), "view-position"),
     ]
     try:
         yield [
             *routes_of(view, LeaseTable(connection, names)),
+            *stream_routes(view, changes),
             *page_routes(view, Sessions(find_key(runtime.settings) or "")),
             *why_routes(view, Questions(connection, names), FunctionConsumers(connection, names), runtime.signing_key),
         ]
@@ -98,6 +121,7 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        await changes.close()
         await store.close()
         await reader.dispose()
 

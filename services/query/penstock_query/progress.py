@@ -18,11 +18,14 @@ class Progress:
         self.position = 0
         self.wanted = asyncio.Event()
         """Set while somebody waits: the projector then commits at once instead of gathering a larger batch."""
+        self.watched = asyncio.Event()
+        """Set while somebody waits, in a hurry or not: one who does not project must look for himself."""
         self._order = itertools.count()
         self._positions: list[tuple[int, int, Waiter]] = []
         self._events: dict[int, set[Waiter]] = {}
         self._finals: dict[str, set[Waiter]] = {}
         self._waiting = 0
+        self._hurried = 0
 
     @property
     def waiting_events(self) -> list[int]:
@@ -49,14 +52,14 @@ class Progress:
             for waiter in self._finals.get(execution_id, ()):
                 _resolve(waiter)
 
-    async def reached(self, position: int, seconds: float) -> bool:
+    async def reached(self, position: int, seconds: float, *, hurry: bool = True) -> bool:
         """Wait until the view has reached the position; False when the time is over."""
         if self.position >= position:
             return True
         waiter: Waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._positions, (position, next(self._order), waiter))
         try:
-            return await self.wait(waiter, seconds)
+            return await self.wait(waiter, seconds, hurry=hurry)
         finally:
             if self.position < position:
                 self._positions = [each for each in self._positions if each[2] is not waiter]
@@ -74,20 +77,26 @@ class Progress:
         with _registered(self._finals, execution_id) as waiter:
             yield waiter
 
-    async def wait(self, waiter: Waiter, seconds: float) -> bool:
+    async def wait(self, waiter: Waiter, seconds: float, *, hurry: bool = True) -> bool:
         """True if it was resolved in time."""
-        self._waiting += 1
-        self.wanted.set()
+        self._count(1, hurry)
         try:
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:
             return False
         finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self.wanted.clear()
+            self._count(-1, hurry)
         return True
+
+    def _count(self, change: int, hurry: bool) -> None:
+        self._waiting += change
+        self._hurried += change if hurry else 0
+        for count, event in ((self._waiting, self.watched), (self._hurried, self.wanted)):
+            if count:
+                event.set()
+            else:
+                event.clear()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from penstock.domain.limits import (
 )
 from penstock_query.cursors import fingerprint
 from penstock_query.notifications import STATES
+from penstock_query.shapes import ExecutionShape
 
 _AFTER = re.compile(r"(x|e):(0|[1-9][0-9]{0,18})")
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
@@ -54,6 +55,25 @@ class ExecutionFilter(NamedTuple):
     @property
     def fingerprint(self) -> str:
         return fingerprint("executions", *self)
+
+
+class StreamFilter(NamedTuple):
+    """Filters of the stream; an execution fits as it is after the change."""
+
+    states: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    execution_id: str | None = None
+    parent_id: str | None = None
+    metadata: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def fits(self, each: ExecutionShape) -> bool:
+        return (
+            (not self.states or each.state in self.states)
+            and (not self.functions or each.function in self.functions)
+            and self.execution_id in (None, each.id)
+            and self.parent_id in (None, each.parent_id)
+            and all(each.metadata.get(key) in values for key, values in self.metadata)
+        )
 
 
 class EventFilter(NamedTuple):
@@ -174,22 +194,51 @@ def _split(name: str, text: str) -> tuple[str, ...]:
 
 def execution_filter(query: Query) -> ExecutionFilter:
     """The filters of /v1/executions."""
-    states, functions = query.values("state"), query.values("function")
-    known = {str(state) for state in State}
-    for state in states:
-        if state not in known:
-            raise invalid("state", f"There is no state {state[:80]!r}. There are: {', '.join(sorted(known))}.")
-    for function in functions:
-        if not is_function_name(function):
-            raise invalid("function", f"{function[:80]!r} is no function name.")
-    parent = query.text("parent_id")
-    if parent is not None and not is_execution_id(parent):
-        raise invalid("parent_id", f"parent_id must be 32 lower-case hex digits, not {parent[:80]!r}.")
+    states, functions, parent = _states(query), _functions(query), _id(query, "parent_id")
     after, before = query.instant("created_after"), query.instant("created_before")
     if after is not None and before is not None and after >= before:
         raise invalid("created_before", "created_before must be later than created_after.")
     metadata = tuple(sorted(query.metadata().items()))
     return ExecutionFilter(states, functions, query.text("event_id"), parent, after, before, metadata)
+
+
+def stream_filter(query: Query) -> StreamFilter:
+    """The filters of /v1/stream."""
+    metadata = tuple(sorted(query.metadata().items()))
+    return StreamFilter(_states(query), _functions(query), _id(query, "execution"), _id(query, "parent_id"), metadata)
+
+
+def stream_position(query: Query, last_event_id: str | None) -> After | None:
+    """Where a reader goes on. One that comes back says so in a header, which is newer than its address."""
+    after = query.after()
+    if last_event_id:
+        after = Query([("after", last_event_id)]).after()
+    if after is not None and after.stream != "x":
+        raise invalid("after", "The stream goes on after a position in the log, such as x:17.")
+    return after
+
+
+def _states(query: Query) -> tuple[str, ...]:
+    states, known = query.values("state"), {str(state) for state in State}
+    for state in states:
+        if state not in known:
+            raise invalid("state", f"There is no state {state[:80]!r}. There are: {', '.join(sorted(known))}.")
+    return states
+
+
+def _functions(query: Query) -> tuple[str, ...]:
+    functions = query.values("function")
+    for function in functions:
+        if not is_function_name(function):
+            raise invalid("function", f"{function[:80]!r} is no function name.")
+    return functions
+
+
+def _id(query: Query, name: str) -> str | None:
+    text = query.text(name)
+    if text is not None and not is_execution_id(text):
+        raise invalid(name, f"{name} must be 32 lower-case hex digits, not {text[:80]!r}.")
+    return text
 
 
 def event_filter(query: Query) -> EventFilter:
@@ -207,9 +256,7 @@ def notification_filter(query: Query) -> NotificationFilter:
     for state in states:
         if state not in STATES:
             raise invalid("state", f"There is no state {state[:80]!r}. There are: {', '.join(STATES)}.")
-    execution_id = query.text("execution_id")
-    if execution_id is not None and not is_execution_id(execution_id):
-        raise invalid("execution_id", f"execution_id must be 32 lower-case hex digits, not {execution_id[:80]!r}.")
+    execution_id = _id(query, "execution_id")
     channels, rules, functions = query.values("channel"), query.values("rule"), query.values("function")
     return NotificationFilter(states, channels, rules, functions, execution_id)
 

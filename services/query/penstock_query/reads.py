@@ -15,7 +15,7 @@ from penstock.domain.schedule.state import Schedule
 from penstock.domain.system import AnySystemFact, EventFannedOut, EventRejected, FunctionDeclared
 from penstock_query import tables as t
 from penstock_query.cursors import Cursor, Key, around
-from penstock_query.fold import indexable
+from penstock_query.fold import Known, indexable
 from penstock_query.notifications import decode_delivery
 from penstock_query.queries import EventFilter, ExecutionFilter, NotificationFilter
 from penstock_query.schedules import decode_entry, decode_schedule
@@ -77,6 +77,13 @@ class Reads:
             body = await connection.scalar(select(t.executions.c.body).where(t.executions.c.id == execution_id))
             position = await _position(connection)
         return (None if body is None else _execution(body)), position
+
+    async def bodies(self, ids: Sequence[str]) -> list[Known]:
+        """Those of the executions that the view has."""
+        c = t.executions.c
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(c.created_sequence, c.body).where(c.id.in_(ids)))
+            return [Known(row[0], _execution(row[1])) for row in rows]
 
     async def events(self, wanted: EventFilter, limit: int, cursor: Cursor | None) -> Found[EventRow]:
         """Events whose fan-out or rejection is in the log, the latest first."""

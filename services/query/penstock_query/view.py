@@ -126,7 +126,7 @@ class View:
     async def poll(self, standing_by: asyncio.Event) -> None:
         """While another process projects (`standing_by`) and somebody waits, look into the database."""
         while True:
-            await self.progress.wanted.wait()
+            await self.progress.watched.wait()
             await standing_by.wait()
             try:
                 position = await self.reads.position()
