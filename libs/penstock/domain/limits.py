@@ -67,6 +67,7 @@ losses_max = 3
 losses_option_max = 100
 """What a function may say."""
 steps_per_execution_max = 100_000
+"""Steps, waits and calls together."""
 step_name_chars_max = 128
 """Also the names of waits, calls and channels."""
 token_chars_max = 1024

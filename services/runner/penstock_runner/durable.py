@@ -12,7 +12,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution import commands as c
 from penstock.domain.execution.facts import Child, Wait, WaitOpened
 from penstock.domain.execution.tokens import make_token
-from penstock.domain.limits import payload_inline_bytes_max, steps_per_execution_max
+from penstock.domain.limits import payload_inline_bytes_max
 from penstock.functions import actions as a
 from penstock.functions import translate
 from penstock.jetstream.log import JetStreamLog
@@ -88,8 +88,6 @@ class Durable:
 
     # Steps.
     async def _complete_step(self, activity: Activity, action: a.CompleteStep) -> bytes:
-        if len(activity.state.ops) >= steps_per_execution_max:
-            raise Rejected("invalid_option", f"An execution has at most {steps_per_execution_max} steps and waits.")
         command = translate.complete_step(action, activity.activation)
         if len(action.result) > payload_inline_bytes_max:
             # One name for each try: an object that a refused append leaves behind is not mistaken for another's.

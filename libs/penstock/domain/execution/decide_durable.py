@@ -8,7 +8,12 @@ from penstock.domain.execution import facts as f
 from penstock.domain.execution.evolve_durable import evolve_durable
 from penstock.domain.execution.retries import RetryPolicy, retry_delay
 from penstock.domain.execution.state import Execution, State
-from penstock.domain.limits import children_per_call_max, delay_seconds_max, messages_unread_max
+from penstock.domain.limits import (
+    children_per_call_max,
+    delay_seconds_max,
+    messages_unread_max,
+    steps_per_execution_max,
+)
 
 Facts = list[f.AnyFact]
 
@@ -17,6 +22,14 @@ def require_open(state: Execution, activation: int) -> None:
     """Raises Rejected `activation_closed` unless this activation is the open one."""
     if state.is_final or not state.activation or state.activation != activation:
         raise Rejected("activation_closed", f"Activation {activation} of {state.id} is over.", state=str(state.state))
+
+
+def _require_room(state: Execution, keys: list[str]) -> None:
+    """Raises Rejected `invalid_option` when these would be too many operations; undoing is never refused."""
+    held = len(state.ops) + sum(key not in state.ops for key in state.waits)
+    new = sum(key not in state.ops and key not in state.waits for key in keys)
+    if new and held + new > steps_per_execution_max and state.compensating is None:
+        raise Rejected("invalid_option", f"An execution has at most {steps_per_execution_max} steps, waits and calls.")
 
 
 def retry_time(policy: RetryPolicy, k: int, retry_after: float | None, now: int, dice: float) -> int:
@@ -41,6 +54,7 @@ def begin_step(state: Execution, command: c.BeginStep, now: int) -> Facts:
     require_open(state, command.activation)
     if command.step in state.ops:
         return []
+    _require_room(state, [command.step])
     return [f.StepStarted(n=state.n + 1, at=now, attempt=state.attempt, step=command.step, position=command.position)]
 
 
@@ -49,6 +63,7 @@ def complete_step(state: Execution, command: c.CompleteStep, now: int) -> Facts:
     known = state.ops.get(command.step)
     if known is not None and known.done:
         return []
+    _require_room(state, [command.step])
     return [
         f.StepCompleted(
             n=state.n + 1, at=now, attempt=state.attempt, step=command.step, started_at=command.started_at,
@@ -77,6 +92,7 @@ def fail_step(state: Execution, command: c.FailStep, now: int, dice: float) -> F
 def open_waits(state: Execution, command: c.OpenWaits, now: int) -> Facts:
     """Opens what is not known yet; what is over already (time passed, a message is there) is ended at once instead."""
     require_open(state, command.activation)
+    _require_room(state, [wait.key for wait in command.waits])
     facts: Facts = []
     decided = {wait.group for wait in command.waits if wait.group and _is_done(state, wait.key)}
     opened: list[f.Wait] = []
@@ -157,6 +173,7 @@ def call_children(state: Execution, command: c.CallChildren, now: int) -> Facts:
     require_open(state, command.activation)
     if command.call in state.ops:
         return []
+    _require_room(state, [command.call])
     if len(command.children) > children_per_call_max:
         raise Rejected("invalid_option", f"One call has at most {children_per_call_max} children.")
     return [
