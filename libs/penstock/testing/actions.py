@@ -57,8 +57,12 @@ class Actions:
 
     def _open_waits(self, action: a.OpenWaits) -> None:
         world, record = self._world, self._record
+        # Time stands still here, so that times alone do not tell which event came first.
+        taken = max((int(op.source) for op in record.state.ops.values() if op.outcome == "event"), default=0)
         after = {
             wait.key: world.position_at(self._woken_at - round(wait.look_back * 1_000_000))
+            if wait.look_back
+            else max(taken, world.position_at(self._woken_at))
             for wait in action.waits
             if wait.wait == "event"
         }

@@ -129,7 +129,7 @@ class Durable:
 
     async def _position(self, activity: Activity, wait: a.WaitFor) -> int:
         """The position in EVENTS from which on events count for this wait."""
-        since = activity.woken_at - round(wait.look_back * 1_000_000)
+        since = translate.events_since(activity.state, activity.woken_at) - round(wait.look_back * 1_000_000)
         names = self._log.names
         subject = names.event_subject(">")
         return await until_answered(lambda: self._log.reader.position_at(names.events, subject, since))
