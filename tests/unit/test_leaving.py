@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from penstock import App, Context
+from penstock import App, Context, wait
 from penstock.testing import Simulation
 
 app = App("leaving")
@@ -71,6 +71,22 @@ async def books(ctx: Context) -> None:
         await ctx.step("release", note, "release")
 
 
+@app.function
+async def listens(ctx: Context) -> None:
+    await ctx.receive()
+
+
+@app.function
+async def calls(ctx: Context) -> None:
+    await ctx.call(listens.options(idempotency_key="one"))
+
+
+@app.function
+async def chooses(ctx: Context) -> int:
+    first = await ctx.wait_for_any(wait.call(listens.options(idempotency_key="one")), wait.sleep("1s"))
+    return int(first.which)
+
+
 @pytest.fixture(autouse=True)
 def _empty() -> None:
     journal.clear()
@@ -100,3 +116,10 @@ def test_undoing_runs_no_step_behind_the_end_of_the_history(simulation: Simulati
     run = simulation.call(books)
     run.cancel()
     assert (run.state, journal) == ("cancelled", ["book", "undo"])
+
+
+def test_giving_up_a_child_of_another_does_not_cancel_it(simulation: Simulation) -> None:
+    """An idempotency key led to it, and the one who made it still waits."""
+    parent = simulation.call(calls)
+    assert simulation.call(chooses).result() == 1
+    assert [run.state for run in [parent, *simulation.runs("listens")]] == ["waiting", "waiting"]

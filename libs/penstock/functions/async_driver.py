@@ -161,6 +161,8 @@ class AsyncDriver:
     async def _end_of_history(self) -> None:
         """In a replay that only learns what to undo, this is as far as the code gets; nor does it after it has left."""
         if self._left or (self._at_end and not self._undoing):
+            # Code that takes no notice shall not keep the others on this event loop waiting.
+            await asyncio.sleep(0)
             raise asyncio.CancelledError
         if self._compensating and not self._undoing:
             await self._block([])

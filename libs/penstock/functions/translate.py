@@ -8,6 +8,7 @@ from msgspec import Raw
 from penstock.domain.execution import commands as c
 from penstock.domain.execution.facts import Child, ErrorInfo, Wait
 from penstock.domain.execution.retries import RetryPolicy
+from penstock.domain.execution.state import Execution
 from penstock.functions import actions as a
 
 
@@ -53,6 +54,12 @@ def open_waits(action: a.OpenWaits, activation: int, after: Mapping[str, int]) -
         for wait in action.waits
     ]
     return c.OpenWaits(activation=activation, waits=waits, blocked=action.blocked, suspends=action.suspends)
+
+
+def events_since(state: Execution, begun_at: int) -> int:
+    """From when on events count for the waits of an activation that began then: none ends two, one after the other."""
+    ends = (op.at for op in state.ops.values() if op.outcome == "event")
+    return max(begun_at, max(ends, default=0))
 
 
 def call_children(action: a.CallChildren, activation: int, children: list[Child]) -> c.CallChildren:

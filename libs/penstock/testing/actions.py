@@ -57,8 +57,12 @@ class Actions:
 
     def _open_waits(self, action: a.OpenWaits) -> None:
         world, record = self._world, self._record
+        # Time stands still here, so that times alone do not tell which event came first.
+        taken = max((int(op.source) for op in record.state.ops.values() if op.outcome == "event"), default=0)
         after = {
             wait.key: world.position_at(self._woken_at - round(wait.look_back * 1_000_000))
+            if wait.look_back
+            else max(taken, world.position_at(self._woken_at))
             for wait in action.waits
             if wait.wait == "event"
         }
@@ -85,7 +89,10 @@ class Actions:
 
     def _cancel_children(self, action: a.CancelChildren) -> None:
         for known in list(self._record.state.children.values()):
-            if known.call in action.calls and not self._world.records[known.child.id].state.is_final:
-                self._world.cancel(self._world.records[known.child.id])
+            child = self._world.records[known.child.id]
+            # An idempotency key may have led to the child of somebody else, who still wants it.
+            is_own = child.state.parent_id == self._record.id
+            if known.call in action.calls and is_own and not child.state.is_final:
+                self._world.cancel(child)
         done = a.CompleteStep(action.step, 0, self._world.now, b"null")
         self._world.carry_out(self._record, translate.complete_step(done, self._activation))

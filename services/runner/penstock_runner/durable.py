@@ -127,7 +127,7 @@ class Durable:
 
     async def _position(self, activity: Activity, wait: a.WaitFor) -> int:
         """The position in EVENTS from which on events count for this wait."""
-        since = activity.woken_at - round(wait.look_back * 1_000_000)
+        since = translate.events_since(activity.state, activity.woken_at) - round(wait.look_back * 1_000_000)
         names = self._log.names
         subject = names.event_subject(">")
         return await until_answered(lambda: self._log.reader.position_at(names.events, subject, since))
@@ -149,14 +149,17 @@ class Durable:
     async def _cancel_children(self, activity: Activity, action: a.CancelChildren) -> bytes:
         calls = set(action.calls)
         unfinished = [one for one in activity.state.children.values() if one.call in calls and not one.state]
-        await asyncio.gather(*(self._cancel(one.child) for one in unfinished))
+        await asyncio.gather(*(self._cancel(one.child, activity.state.id) for one in unfinished))
         command = c.CompleteStep(
             activation=activity.activation, step=action.step, started_at=self._clock(), result=Raw(b"null")
         )
         await self._carry_out(activity, command)
         return b"null"
 
-    async def _cancel(self, child: Child) -> None:
+    async def _cancel(self, child: Child, parent_id: str) -> None:
+        loaded = await until_answered(lambda: self._log.load(child.id, child.function))
+        if loaded is None or loaded.state.parent_id != parent_id:
+            return  # an idempotency key led to it: it is the child of somebody else, who still wants it
         with suppress(Rejected):
             await self._others.carry_out(child.id, c.RequestCancel(), child.function)
 

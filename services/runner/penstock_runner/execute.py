@@ -170,7 +170,8 @@ class Executor:
                 return
             # A newer activation: ours is over, since it was suspended or taken for lost. This one waits until it
             # has gone.
-            await self.look_again(item.execution_id)
+            with suppress(Unavailable):
+                await self.look_again(item.execution_id)
             with suppress(TimeoutError):
                 await asyncio.wait_for(present.ended.wait(), LEAVE_SECONDS)
             if item.execution_id in self.active:

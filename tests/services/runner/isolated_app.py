@@ -76,6 +76,30 @@ def cleans_up_sync(journal: str) -> None:
 
 
 @app.function
+async def steps_on_leaving(ctx: Context, journal: str) -> None:
+    _note(journal, "begun")
+    try:
+        await ctx.sleep("1h")
+    finally:
+        try:
+            await ctx.step("release", _note, journal, "released")
+        finally:
+            _note(journal, "left")
+
+
+@app.function
+def steps_on_leaving_sync(ctx: Context, journal: str) -> None:
+    _note(journal, "begun")
+    try:
+        ctx.sleep("1h")
+    finally:
+        try:
+            ctx.step("release", _note, journal, "released")
+        finally:
+            _note(journal, "left")
+
+
+@app.function
 def stubborn(journal: str) -> None:
     """Stops for nobody."""
     _note(journal, "begun")

@@ -51,6 +51,18 @@ async def test_a_cancelled_function_may_clean_up(
     assert journal.read_text().split() == ["begun", "cleaned"]
 
 
+@pytest.mark.parametrize("function", ["steps_on_leaving", "steps_on_leaving_sync"])
+async def test_a_function_that_leaves_for_a_wait_runs_no_step(
+    bench: Bench, start_runner: StartRunner, tmp_path: Path, function: str
+) -> None:
+    """What cleans up in it has not been come to; it leaves all the same."""
+    await start_runner(APP)
+    journal = tmp_path / "journal"
+    execution = await bench.enqueue(function, str(journal))
+    assert await begun(journal, 2) == ["begun", "left"]
+    assert await bench.kinds(execution) == ["Enqueued", "Started", "WaitOpened"]
+
+
 async def test_a_forced_cancel_leaves_no_time(bench: Bench, start_runner: StartRunner, tmp_path: Path) -> None:
     """Nothing is cleaned up, also when somebody asked politely before."""
     await start_runner(APP)
