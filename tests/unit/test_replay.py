@@ -1,5 +1,6 @@
 """Code that changed under a running execution, and what must be the same on every replay."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -133,3 +134,39 @@ def test_a_step_that_runs_at_most_once_is_not_run_again_after_a_loss() -> None:
     """Nobody knows whether it was done, and the execution says so."""
     run = Simulation(app).lose("pay", after=True).call(at_most_once)
     assert (run.state, run.error.code if run.error else "") == ("failed", "step_interrupted")
+
+
+@app.function
+async def as_they_come(ctx: Context, ways: str) -> list[Any]:
+    async def work(number: int) -> int:
+        await asyncio.sleep((7 * number % 5) / 100)
+        return number
+
+    found: list[Any] = []
+
+    async def branch(number: int) -> None:
+        done = await ctx.step("work", work, number)
+        found.append([done, await ctx.step("save", lambda: done)])
+
+    if ways == "as_completed":
+        for coming in asyncio.as_completed([ctx.step("work", work, number) for number in range(5)]):
+            number = await coming
+            found.append([number, await ctx.step("save", lambda number=number: number)])
+    elif ways == "gather":
+        await asyncio.gather(*(branch(number) for number in range(5)))
+    else:
+        async with asyncio.TaskGroup() as group:
+            for number in range(5):
+                group.create_task(branch(number))
+    await ctx.sleep("1h")
+    return found
+
+
+@pytest.mark.parametrize("ways", ["as_completed", "gather", "group"])
+def test_what_ran_side_by_side_ends_in_the_same_order_on_every_replay(ways: str) -> None:
+    """So that steps which take turns at one name keep their own results."""
+    for seed in range(3):
+        run = Simulation(app, seed=seed).call(as_they_come, ways)
+        assert run.kinds.count("started") == 2
+        assert all(worked == saved for worked, saved in run.result()), run.result()
+        assert sorted(worked for worked, _ in run.result()) == list(range(5))

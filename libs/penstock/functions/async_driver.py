@@ -5,7 +5,9 @@ does it itself.
 """
 
 import asyncio
+import heapq
 import inspect
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from weakref import WeakSet
@@ -16,8 +18,10 @@ from penstock.functions.define import plain
 from penstock.functions.errors import StepTimedOut
 from penstock.functions.history import History
 from penstock.functions.idle import is_idle
-from penstock.functions.operations import Act, Invoke, Operation, Pause, undo
+from penstock.functions.operations import Act, Invoke, Operation, Pause, Recall, undo
 
+TURN_LOOKS = 20
+"""Turns of the event loop for which a stored result waits for code that is on its way to an earlier one."""
 LOOK_SECONDS = 1.0
 """How often code with open waits that does something else beside is looked at again."""
 
@@ -27,7 +31,7 @@ class AsyncDriver:
 
     __slots__ = (
         *("_asking", "_at_end", "_blocked", "_busy", "_compensating", "_do", "_later", "_left", "_looking", "_main"),
-        *("_opened", "_to_open", "_undoing", "history", "task", "tasks"),
+        *("_numbers", "_opened", "_to_open", "_turns", "_undoing", "history", "task", "tasks"),
     )
 
     def __init__(self, history: History, do: Callable[[AnyAction], Awaitable[Any]], *, compensating: bool) -> None:
@@ -46,6 +50,9 @@ class AsyncDriver:
         """The replay that only learns what to undo has come to the end of the history."""
         self._undoing = False
         self._left = False
+        self._turns: list[tuple[int, int, asyncio.Future[None]]] = []
+        """A heap of stored results that wait for their turn, by number."""
+        self._numbers = itertools.count()
         self._main: Coroutine[Any, Any, Any] | None = None
         self.task: asyncio.Task[Any]
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
@@ -93,9 +100,14 @@ class AsyncDriver:
     def learned(self, outcomes: dict[str, Outcome]) -> None:
         """Operations are over: what waits for one of them goes on."""
         self.history.outcomes.update(outcomes)
-        for future, keys in list(self._blocked.items()):
-            if not future.done() and any(key in outcomes for key in keys):
-                future.set_result(None)
+        over: list[tuple[int, int, asyncio.Future[None]]] = []
+        for future, keys in self._blocked.items():
+            ended = [outcomes[key].n for key in keys if key in outcomes]
+            if ended and not future.done():
+                over.append((min(ended), len(over), future))
+        # In the order in which they ended, as on every replay.
+        for _, _, future in sorted(over):
+            future.set_result(None)
 
     # Operations.
     async def perform(self, operation: Operation) -> Any:
@@ -117,6 +129,8 @@ class AsyncDriver:
                     value = await self._act(action.action)
                 elif type(action) is Pause:
                     await self._pause(action.waits)
+                elif type(action) is Recall:
+                    await self._recall(action.n)
             except BaseException as raised_here:
                 error = raised_here
 
@@ -166,6 +180,31 @@ class AsyncDriver:
             raise asyncio.CancelledError
         if self._compensating and not self._undoing:
             await self._block([])
+
+    async def _recall(self, n: int) -> None:
+        """Its turn comes when nothing that was over earlier is still to go on. Alone, it is at once."""
+        current = asyncio.current_task()
+        others = (task for task in (self.task, *self.tasks) if task is not current)
+        if not self._turns and all(task.done() for task in others):
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._turns, (n, next(self._numbers), future))
+        if len(self._turns) == 1:
+            self._next_turn(0)
+        await future
+
+    def _next_turn(self, looks: int) -> None:
+        """Let the earliest go on when all code that runs has come to where it waits, or has had enough time for it."""
+        turns = {future for _, _, future in self._turns}
+        waiting = {*self._blocked, *turns}
+        if looks < TURN_LOOKS and not is_idle({self.task, *self.tasks}, waiting, self._inner):
+            asyncio.get_running_loop().call_soon(self._next_turn, looks + 1)
+            return
+        _, _, future = heapq.heappop(self._turns)
+        if not future.done():
+            future.set_result(None)
+        if self._turns:
+            asyncio.get_running_loop().call_soon(self._next_turn, 0)
 
     async def _block(self, keys: Sequence[str]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,8 +1,8 @@
 """How durable calls behave, whoever runs them: generators that say what is to be done and are told what came of it.
 
 They yield `Invoke` (call user code; answered with its value or its exception), `Act` (have the runner do something;
-answered with what it says) or `Pause` (wait for the first of some operations; answered with its key). The async and the
-sync worker process and the test kit each drive them in their own way.
+answered with what it says), `Pause` (wait for the first of some operations) or `Recall` (what comes next is stored).
+The async and the sync worker process and the test kit each drive them in their own way.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -46,7 +46,17 @@ class Pause(NamedTuple):
     waits: Sequence[a.WaitFor]
 
 
-Operation = Generator[Invoke | Act | Pause, Any, Any]
+class Recall(NamedTuple):
+    """Wait until all that was over before number `n`, and that the code has come to, has gone on.
+
+    Stored results are there at once, but code that does several things side by side shall see them end in the order in
+    which they ended.
+    """
+
+    n: int
+
+
+Operation = Generator[Invoke | Act | Pause | Recall, Any, Any]
 
 
 class StepOptions(NamedTuple):
@@ -80,6 +90,7 @@ def step(
     key, position = place
     known = history.outcomes.get(key)
     if known is not None and known.done:
+        yield Recall(known.n)
         return _stored(history, key, function, options)
     if known is not None and known.started and options.at_most_once:
         raise StepInterrupted(key)
@@ -166,8 +177,8 @@ def token(history: History, key: str) -> Operation:
 
 
 def _wait(history: History, wait: a.WaitFor) -> Operation:
-    if history.done(wait.key) is None:
-        yield Pause([wait])
+    known = history.outcomes.get(wait.key)
+    yield Recall(known.n) if known is not None and known.done else Pause([wait])
     known = history.done(wait.key)
     assert known is not None
     return known
@@ -185,7 +196,10 @@ class Called(NamedTuple):
 
 def call(history: History, place: Place, called: Called, *, as_list: bool, keep_errors: bool = False) -> Operation:
     """Results of child executions, waiting for all of them. Raises ExecutionFailed for the first that failed."""
-    if history.done(place.key) is None:
+    known = history.outcomes.get(place.key)
+    if known is not None and known.done:
+        yield Recall(known.n)
+    else:
         yield Act(_call_action(place, called, detached=False))
         yield Pause([children_wait(place, called)])
     known = history.done(place.key)
@@ -246,8 +260,8 @@ def first_of(history: History, group: str, alternatives: Sequence[Alternative]) 
     for one in alternatives:
         if one.called is not None:
             yield from start_call(history, Place(one.wait.key, one.wait.position), one.called)
-    if not any(history.done(one.wait.key) for one in alternatives):
-        yield Pause([one.wait for one in alternatives])
+    ended = [known.n for one in alternatives if (known := history.outcomes.get(one.wait.key)) and known.done]
+    yield Recall(min(ended)) if ended else Pause([one.wait for one in alternatives])
     over = [(known.n, index) for index, one in enumerate(alternatives) if (known := history.done(one.wait.key))]
     which = min(over)[1]
     losers = [one.wait.key for at, one in enumerate(alternatives) if one.called is not None and at != which]

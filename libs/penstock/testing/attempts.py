@@ -23,7 +23,7 @@ from penstock.functions.errors import Stopped
 from penstock.functions.event import decode_event
 from penstock.functions.failures import failure_of
 from penstock.functions.history import History
-from penstock.functions.operations import Act, Called, Invoke, Operation, Pause, detach
+from penstock.functions.operations import Act, Called, Invoke, Operation, Pause, Recall, detach
 from penstock.functions.outcomes import outcomes_of
 from penstock.functions.sync_driver import SyncDriver
 from penstock.functions.values import to_json
@@ -249,7 +249,9 @@ class Attempt(SimulatedSurroundings):
         error: BaseException | None = None
         while True:
             try:
-                wanted: Invoke | Act | Pause = operation.send(answer) if error is None else operation.throw(error)
+                wanted: Invoke | Act | Pause | Recall = (
+                    operation.send(answer) if error is None else operation.throw(error)
+                )
             except StopIteration as stop:
                 return stop.value
             if type(wanted) is Invoke:
@@ -342,3 +344,10 @@ def result_of(record: Record) -> Any:
         return msgspec.json.decode(last.result)
     assert error is not None
     raise ExecutionFailed(record.id, str(record.state.state), error.code, error.type, error.message, error.stack)
+
+
+def register_task(task: "asyncio.Task[Any]") -> None:
+    """Let the attempt whose code has started this task know of it."""
+    attempt = current_attempt.get()
+    if isinstance(attempt, Attempt) and isinstance(driver := getattr(attempt, "_driver", None), AsyncDriver):
+        driver.tasks.add(task)

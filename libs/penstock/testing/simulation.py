@@ -24,10 +24,11 @@ from penstock.domain.function.options import CallOptions, resolve
 from penstock.domain.ids import event_execution_id, keyed_execution_id
 from penstock.functions.calls import arguments
 from penstock.functions.define import App
+from penstock.functions.idle import register_tasks
 from penstock.functions.operations import Token
 from penstock.functions.values import to_json
 from penstock.testing.actions import TOKEN_ADDRESS
-from penstock.testing.attempts import Attempt, result_of
+from penstock.testing.attempts import Attempt, register_task, result_of
 from penstock.testing.faults import Faults
 from penstock.testing.worlds import Record, World
 
@@ -278,6 +279,7 @@ class Simulation:
 
     async def _settle_and_leave(self) -> None:
         """Settle; code that is still busy with something that is not durable is left, to be run again next time."""
+        register_tasks(asyncio.get_running_loop(), register_task)
         await self.settle()
         while self._running:
             for attempt in list(self._running.values()):

@@ -247,7 +247,7 @@ class Executor:
             await self._refused(activity, refusal)
             return False
         activity.state = handled.state
-        activity.woken_at = handled.state.updated_at
+        activity.woken_at = fact.at
         if handled.facts and not isinstance(handled.facts[0], Started):
             await item.ack()
             return False
