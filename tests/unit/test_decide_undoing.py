@@ -192,12 +192,23 @@ def test_each_undone_step_is_a_step() -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "fact"),
-    [("failed", f.Failed(n=7, at=5, attempt=1, error=BOOM)), ("cancelled", f.Cancelled(n=7, at=5))],
+    [("failed", f.Failed(n=8, at=5, attempt=1, error=BOOM)), ("cancelled", f.Cancelled(n=8, at=5))],
 )
 def test_when_all_is_undone_it_ends_as_it_was_going_to(outcome: str, fact: f.AnyFact) -> None:
     """With the error that started it."""
-    history = (*DONE, compensating(4, outcome), f.Due(n=5, at=0), started(n=6, activation=5))
+    history = (*DONE, compensating(4, outcome), f.Due(n=5, at=0), started(n=6, activation=5), step(7, "a~undo"))
     given(*history).when(c.FinishCompensation(activation=5), now=5).then(fact)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
+def test_a_step_that_the_replay_did_not_come_to_is_named_and_not_passed_over(outcome: str) -> None:
+    """Nobody may take it for undone."""
+    history = (*DONE, compensating(4, outcome), f.Due(n=5, at=0), started(n=6, activation=5))
+    ended = given(*history).when(c.FinishCompensation(activation=5))
+    assert kinds(ended) == ["failed"]
+    error = after(ended).error
+    assert error is not None
+    assert (error.code, "Not undone: a." in error.message) == ("not_undone", True)
 
 
 def test_undoing_ends_only_what_is_being_undone() -> None:

@@ -56,6 +56,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "diverged": ErrorKind(409, "The code changed under a running execution", "Restore the step, or restart from it."),
     "version_changed": ErrorKind(409, "No runner has its version any more", "Start one that has it, resume or rerun."),
     "step_interrupted": ErrorKind(409, "A step may have run already", "Find out whether it did; it is not run twice."),
+    "not_undone": ErrorKind(409, "Some steps were not undone", "Undo the steps named there by hand."),
     "rejected": ErrorKind(409, "Somebody said no", "See the reason."),
     "cancelled": ErrorKind(409, "The execution was cancelled", "Rerun it if that was a mistake."),
     # Between our own parts; callers never see these.

@@ -17,6 +17,9 @@ from penstock.domain.limits import (
 
 Facts = list[f.AnyFact]
 
+LEFT_SHOWN_MAX = 20
+"""Steps named in the error of an execution that could not undo all that it did."""
+
 
 def require_open(state: Execution, activation: int) -> None:
     """Raises Rejected `activation_closed` unless this activation is the open one."""
@@ -227,6 +230,13 @@ def finish_compensation(state: Execution, command: c.FinishCompensation, now: in
     require_open(state, command.activation)
     if state.compensating is None:
         raise Rejected("wrong_state", "Nothing is being undone.", state=str(state.state))
+    if state.undoable:
+        # The replay did not come to them: nobody knows any more what undoes them, and somebody has to look.
+        left = ", ".join(sorted(state.undoable, key=state.undoable.__getitem__, reverse=True)[:LEFT_SHOWN_MAX])
+        error = f.ErrorInfo(
+            code="not_undone", message=f"Not undone: {left}. It ended with: {state.compensating.error.message}"
+        )
+        return [f.Failed(n=state.n + 1, at=now, attempt=state.attempt, error=error)]
     if state.compensating.outcome == "cancelled":
         return [f.Cancelled(n=state.n + 1, at=now)]
     return [f.Failed(n=state.n + 1, at=now, attempt=state.attempt, error=state.compensating.error)]
