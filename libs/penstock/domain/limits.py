@@ -46,6 +46,8 @@ flow_key_chars_max = 256
 """What a key expression may come to."""
 window_items_max = 10_000
 """Largest number of a throttle or rate limit: that many times are remembered per key."""
+hook_result_bytes_max = 64 * 1024
+"""A result up to this size travels to an `on_success` hook; a larger one is read by its path."""
 followers_max = 10_000
 """Executions that may join one other: a debounced burst starts early when it has so many, a singleton takes no more."""
 batch_members_max = 400
