@@ -80,6 +80,8 @@ messages_unread_max = 1000
 """Messages to an execution that it has not received yet."""
 children_per_call_max = 1000
 """Children of one `ctx.call_many`."""
+metric_series_max = 10_000
+"""Series of one metric; what goes beyond is counted together under the label value `other`."""
 page_items_max = 500
 page_items_default = 50
 filter_values_max = 50
