@@ -1,5 +1,6 @@
 """Hooks: where they come from, what they are told, and what they cost those who have none."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -117,3 +118,13 @@ def test_a_wrong_hook_is_refused_at_once(declare: Any, sentence: str) -> None:
     """A mistake is seen when the module is imported, and the message says what to do."""
     with pytest.raises(Rejected, match=sentence):
         declare(App("shop"))
+
+
+def test_the_example_of_the_readme_declares_what_it_says() -> None:
+    """Its text is what runs here."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example = readme[readme.index("@app.on_failure(retries=3)") :].partition("```")[0]
+    app = App("shop")
+    exec(compile(example, "README.md", "exec"), {"app": app, "Event": Event})
+    assert app.functions["charge"].spec.hooks == Hooks(on_failure="tell", on_success="archive")
+    assert app.functions["tell"].spec.policy.retries == 3
