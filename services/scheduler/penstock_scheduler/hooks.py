@@ -25,7 +25,7 @@ class HookStarter:
 
     async def start(self, ended: Ended) -> None:
         """Append `enqueued` of the hook for this outcome, if there is one. Raises Unavailable."""
-        made = hook_execution(ended.state, ended.recorded[-1].fact, self._environment, self._clock())
+        made = hook_execution(ended.state, ended.last, self._environment, self._clock())
         if made is None:
             return
         execution_id, fact = made
