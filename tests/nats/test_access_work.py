@@ -13,6 +13,7 @@ from penstock.domain.notify.notice import Notice
 from penstock.domain.system import EventFannedOut, NotificationReplayed, NotificationSent
 from penstock.jetstream.access import OPERATOR, SERVICES, authorization, passwords
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.follow import follow
 from penstock.jetstream.leader import Leadership
@@ -224,6 +225,11 @@ async def examine(connection: Connection) -> None:
     assert await drift(connection, NAMES) == []
 
 
+async def look_at_queues(connection: Connection) -> None:
+    """The consumers of all functions at once, for metrics."""
+    assert await FunctionConsumers(connection, NAMES).states(["nobody"]) == {}
+
+
 DUTIES: dict[str, list[Work]] = {
     "ingest": [
         append_and_follow,
@@ -259,7 +265,7 @@ DUTIES: dict[str, list[Work]] = {
         send_hints,
     ],
     "notifier": [notify, deliver_notices, know_functions, read_payloads],
-    "query": [follow_streams, tell_position, know_functions, read_payloads],
+    "query": [follow_streams, look_at_queues, tell_position, know_functions, read_payloads],
     "operator": [examine, follow_streams],
 }
 

@@ -15,7 +15,9 @@ import pytest
 from msgspec import Raw
 
 from penstock.domain.execution import facts as f
-from penstock.domain.execution.commands import RequestCancel
+from penstock.domain.execution.commands import Enqueue, RequestCancel
+from penstock.domain.execution.hooks import Hooks
+from penstock.domain.ids import hook_execution_id
 from penstock.handle import handle
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
@@ -258,3 +260,23 @@ async def gated(bench: Bench, function: str, *args: Any) -> str:
     )  # fmt: skip
     await bench.log.append(Append(execution_id=execution_id, function=function, facts=[fact], expected=0))
     return execution_id
+
+
+async def test_a_hook_runs_once_though_schedulers_die_around_the_end(bench: Bench, services: Services) -> None:
+    """No scheduler is there when the execution ends; one makes the hook and is killed, another finds it made."""
+    services.kill("scheduler")
+    execution_id = uuid.uuid4().hex
+    hooks = Hooks(on_success="mourn")
+    event = Raw(b'{"id":"e","name":"n","data":{"execution":{"id":"x"}}}')
+    first = f.Enqueued(n=1, at=system_clock(), function="mourn", trace_id=execution_id, hooks=hooks, event=event)
+    await handle(bench.log, execution_id, Enqueue(fact=first), system_clock, lambda: 0.5, function="mourn")
+    assert await bench.result(execution_id) == "x"
+    hook = hook_execution_id(bench.names.environment, execution_id, 3)
+    assert not await bench.log.find(hook)
+    services.start("scheduler")
+    assert await bench.result(hook) == execution_id
+    services.kill("scheduler")
+    services.start("scheduler")
+    napping = await bench.enqueue("nap", os.devnull, 0.1)
+    await bench.final(napping)
+    assert await bench.kinds(hook) == ["Enqueued", "Started", "Succeeded"]

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from penstock import App, Context, ExecutionFailed, wait
+from penstock import App, Context, Event, ExecutionFailed, wait
 
 app = App("waits")
 
@@ -136,3 +136,8 @@ async def review(ctx: Context, doc: str) -> str:
     pages = await ctx.call_many(summarise, text.split("\f"))
     event = await ctx.wait_for_event("doc.approved", match={"doc": doc}, timeout="7d")
     return "nobody cared" if event is None else f"{event.data['by']}: {len(pages)} pages"
+
+
+@app.function
+async def mourn(event: Event) -> str:
+    return str(event.data["execution"]["id"])

@@ -137,3 +137,18 @@ async def retries_a_step(ctx: Context, path: str) -> list[Any]:
 @app.function
 async def parent_of_hanging(ctx: Context) -> None:
     await ctx.call_many(hangs, [(), ()])
+
+
+@app.function
+async def notice(event: Event, ctx: Context) -> list[Any]:
+    ended = event.data["execution"]
+    if ended["function"] == "notice":
+        raise RuntimeError("a hook of a hook")
+    return [event.name, ended["id"], (ended["error"] or {}).get("message"), event.data.get("result")]
+
+
+@app.function(on_failure=notice, on_success="notice", on_cancel=notice)
+async def watched(number: int) -> int:
+    if number < 0:
+        raise ValueError("negative")
+    return number

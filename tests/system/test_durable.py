@@ -186,3 +186,26 @@ def test_a_cancel_spreads_to_children(door: Door) -> None:
         return [child["state"] for child in children] == ["cancelled", "cancelled"]
 
     until(cancelled)
+
+
+@pytest.mark.parametrize(("number", "outcome"), [(-1, "failed"), (7, "succeeded")])
+def test_a_hook_runs_once_as_a_child_of_what_ended(door: Door, number: int, outcome: str) -> None:
+    """It knows what ended, how, and with what result; its own end starts nothing."""
+    execution = door.call("watched", number)
+    assert door.until_state(execution, *FINAL)["state"] == outcome
+    hook = dict(until(lambda: (door.get(f"/v1/executions?parent_id={execution}")["data"] or [None])[0], 30))
+    told = door.result(hook["id"])
+    error, result = ("negative", None) if outcome == "failed" else (None, 7)
+    assert told == [f"penstock.execution.{outcome}", execution, error, result]
+    assert (hook["function"], hook["root_id"]) == ("notice", execution)
+    assert hook["trace_id"] == door.get(f"/v1/executions/{execution}")["trace_id"]
+    assert [each["id"] for each in door.get(f"/v1/executions?parent_id={execution}")["data"]] == [hook["id"]]
+    assert not door.get(f"/v1/executions?parent_id={hook['id']}")["data"]
+
+
+def test_metrics_of_the_product_show_its_functions(door: Door) -> None:
+    """With the rights that each service has: the queues are those of the server."""
+    door.result(door.call("add", 1, 2))
+
+    wanted = ('penstock_queue_runnable{function="add"}', 'finished_total{function="add",state="succeeded"}')
+    until(lambda: all(each in door.http.get("/metrics").text for each in wanted), 30)

@@ -87,6 +87,15 @@ async def test_every_error_is_a_problem_document(method: str, path: str, status:
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize(("is_open", "status"), [(False, 401), (True, 404)])
+async def test_only_a_setting_opens_the_metrics_to_everybody(is_open: bool, status: int) -> None:
+    """There are none here, so whoever gets in finds nothing."""
+    app = HttpApp([ECHO], "key", {}, metrics_open=is_open)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://x") as http:
+        assert (await http.get("/metrics")).status_code == status
+        assert (await http.get("/v1/metrics")).status_code == 401
+
+
 async def test_a_direct_route_and_its_litestar_handler_answer_alike() -> None:
     """The one that documents is no other than the one that answers."""
     app = HttpApp([ECHO], "key", {})

@@ -53,6 +53,11 @@ def child_execution_id(parent_id: str, call: str, index: int) -> str:
     return _digest("child", parent_id, call, str(index))
 
 
+def hook_execution_id(environment: str, execution_id: str, n: int) -> str:
+    """The execution that a hook makes of a final fact: the ended execution's fact with this number."""
+    return _digest("hook", environment, execution_id, str(n))
+
+
 def batch_execution_id(first_member: str) -> str:
     """The batch whose first member is this execution; no execution is ever a member of two."""
     return _digest("batch", first_member)

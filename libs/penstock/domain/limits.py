@@ -46,6 +46,8 @@ flow_key_chars_max = 256
 """What a key expression may come to."""
 window_items_max = 10_000
 """Largest number of a throttle or rate limit: that many times are remembered per key."""
+hook_result_bytes_max = 64 * 1024
+"""A result up to this size travels to an `on_success` hook; a larger one is read by its path."""
 followers_max = 10_000
 """Executions that may join one other: a debounced burst starts early when it has so many, a singleton takes no more."""
 batch_members_max = 400
@@ -78,6 +80,8 @@ messages_unread_max = 1000
 """Messages to an execution that it has not received yet."""
 children_per_call_max = 1000
 """Children of one `ctx.call_many`."""
+metric_series_max = 10_000
+"""Series of one metric; what goes beyond is counted together under the label value `other`."""
 page_items_max = 500
 page_items_default = 50
 filter_values_max = 50

@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from msgspec.structs import replace
+
 from penstock.client.execution import Execution
 from penstock.domain.durations import seconds
 from penstock.domain.errors import Rejected
+from penstock.domain.execution.hooks import NO_HOOKS
 from penstock.domain.flow.limits import key_expressions
 from penstock.domain.function.options import CallOptions, FunctionSpec, validate_spec
 from penstock.domain.ids import is_function_name
@@ -25,6 +28,7 @@ from penstock.functions.foreign import (
     http_target,
     split_options,
 )
+from penstock.functions.hooks import check_hook, hook_options
 from penstock.functions.options import (
     APP_OPTIONS,
     FUNCTION_OPTIONS,
@@ -125,6 +129,9 @@ class App:
         self.version = version
         self.functions: dict[str, Function[Any, Any]] = {}
         self._defaults = defaults
+        self._hooks = NO_HOOKS
+        self._own: list[Function[Any, Any]] = []
+        """Those that were not included: the hooks of the app are for them."""
 
     @overload
     def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
@@ -201,6 +208,22 @@ class App:
         """The same by an interval such as "10m", counted from the epoch. Raises Rejected `invalid_option`."""
         return self.cron(every=interval, **options)
 
+    def on_failure(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Declare a function that runs, as an execution of its own, when one of this app has failed.
+
+        It gets `event` (and `ctx`) only. A function with `on_failure=` of its own starts that one instead. Takes the
+        options of `function`, or a function that is declared already. Raises Rejected `invalid_option`.
+        """
+        return self._hook("on_failure", function, options)
+
+    def on_success(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """As `on_failure`, for executions that have succeeded. Raises Rejected `invalid_option`."""
+        return self._hook("on_success", function, options)
+
+    def on_cancel(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """As `on_failure`, for executions that were cancelled or discarded. Raises Rejected `invalid_option`."""
+        return self._hook("on_cancel", function, options)
+
     def schedules(self) -> "dict[str, ScheduleSpec]":
         """The schedules that this app declares, by key."""
         rules = {name: each.schedule for name, each in self.functions.items() if each.schedule is not None}
@@ -220,6 +243,20 @@ class App:
     def specs(self) -> list[FunctionSpec]:
         """What a runner declares to the registry."""
         return [function.spec for function in self.functions.values()]
+
+    def _hook(self, outcome: str, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
+        if function is None:
+            return lambda decorated: self._hook(outcome, decorated, options)
+        if getattr(self._hooks, outcome):
+            raise Rejected("invalid_option", f"App {self.name!r} has an {outcome} hook already.")
+        if isinstance(function, Function) and options:
+            raise Rejected("invalid_option", f"{function.name} is declared already: give it its options there.")
+        declared = function if isinstance(function, Function) else self._declare(function, options)
+        check_hook(declared, outcome)
+        self._hooks = replace(self._hooks, **{outcome: declared.name})
+        for each in self._own:
+            each.spec = replace(each.spec, hooks=each.spec.hooks.over(self._hooks))
+        return declared
 
     def _declare_target(
         self, name: str, target: "Target", description: str, options: dict[str, Any]
@@ -261,6 +298,7 @@ class App:
             check_expression(text, name, f"The key of {label}")
         declared = Function(function, spec, parameters)
         self.functions[name] = declared
+        self._own.append(declared)
         return declared
 
     def _spec(
@@ -291,6 +329,7 @@ class App:
             pause_on_failure=bool(options.get("pause_on_failure")),
             flow=flow_options(options, isinstance(parameters, BatchParameters) and parameters.of_events),
             on_version_change=options.get("on_version_change", "continue"),
+            hooks=hook_options(options, name).over(self._hooks),
             description=(inspect.getdoc(function) or "").partition("\n")[0],
             target=target,
         )

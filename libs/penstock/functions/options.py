@@ -10,6 +10,7 @@ import msgspec
 
 from penstock.domain.durations import seconds
 from penstock.domain.errors import Rejected
+from penstock.domain.execution.hooks import HOOKS
 from penstock.domain.function.options import CallOptions
 from penstock.functions.backoff import Fixed, Linear, Retry
 from penstock.functions.flow import FLOW_OPTIONS, FLOW_TYPES
@@ -17,6 +18,7 @@ from penstock.functions.flow import FLOW_OPTIONS, FLOW_TYPES
 FUNCTION_OPTIONS = (
     *("name", "retries", "backoff", "timeout", "total_timeout", "heartbeat", "concurrency", "memory"),
     *("losses", "on", "when", "pause_on_failure", "on_version_change"),
+    *HOOKS,
     *FLOW_OPTIONS,
 )
 APP_OPTIONS = (

@@ -183,6 +183,7 @@ def _query(names: Names) -> list[str]:
         *_read_payloads(names),
         names.position_subject(VIEW_READER),
         names.ask_subject("*"),
+        f"$JS.API.CONSUMER.LIST.{names.executions}",
     ]
 
 

@@ -1,5 +1,6 @@
 """The consumers of functions as flow control sees them: what is pending, who pulls, pauses and limits."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ class ConsumerState(NamedTuple):
     pulls: int
     """Requests for work that wait at the server: of runners with room."""
     is_paused: bool
+    redelivered: int = 0
+    """Under way, and delivered more than once."""
 
 
 class FunctionConsumers:
@@ -36,15 +39,20 @@ class FunctionConsumers:
     async def state(self, function: str) -> ConsumerState | None:
         """None when no runner has ever had the function. Raises Unavailable."""
         info = await self._info(function)
-        if info is None:
-            return None
-        return ConsumerState(
-            info["num_pending"],
-            info["num_ack_pending"],
-            info["config"].get("max_ack_pending", 0),
-            info["num_waiting"],
-            bool(info.get("paused")),
-        )
+        return None if info is None else _state(info)
+
+    async def states(self, functions: Iterable[str]) -> dict[str, ConsumerState]:
+        """Those of many, which is one request for some hundreds of them. Raises Unavailable."""
+        wanted = {self._names.runner_consumer(each): each for each in functions}
+        found: dict[str, ConsumerState] = {}
+        offset, total = 0, 1
+        while offset < total:
+            subject = f"$JS.API.CONSUMER.LIST.{self._names.executions}"
+            answer = await request(self._connection, subject, {"offset": offset})
+            infos = answer.get("consumers") or []
+            found.update({wanted[each["name"]]: _state(each) for each in infos if each["name"] in wanted})
+            offset, total = offset + len(infos), answer["total"] if infos else 0
+        return found
 
     async def pause(self, function: str) -> None:
         """Deliver nothing until resumed."""
@@ -88,3 +96,14 @@ class FunctionConsumers:
         body = {"pause_until": until.astimezone(UTC).isoformat().replace("+00:00", "Z")}
         stream, name = self._names.executions, self._names.runner_consumer(function)
         await request(self._connection, f"$JS.API.CONSUMER.PAUSE.{stream}.{name}", body)
+
+
+def _state(info: dict[str, Any]) -> ConsumerState:
+    return ConsumerState(
+        info["num_pending"],
+        info["num_ack_pending"],
+        info["config"].get("max_ack_pending", 0),
+        info["num_waiting"],
+        bool(info.get("paused")),
+        info["num_redelivered"],
+    )

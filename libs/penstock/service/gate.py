@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.facts import Enqueued
+from penstock.domain.execution.hooks import NO_HOOKS
 from penstock.domain.flow.limits import ENVIRONMENT, Batch, key_expressions
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.limits import flow_key_chars_max
@@ -39,7 +40,7 @@ async def changed_limit(log: JetStreamLog, function: str) -> int | None:
 
 
 class Gate:
-    """Stamps first facts, also with the deadline that follows from their function.
+    """Stamps first facts, also with the deadline and the hooks that follow from their function.
 
     With a limit on the environment every function waits for admission.
     """
@@ -75,7 +76,7 @@ class Gate:
         Raises Rejected `invalid_arguments` or `invalid_event` when a key cannot be had from it.
         """
         spec = self._registry.get(fact.function)
-        fact = _with_deadline(spec, fact)
+        fact = _with_hooks(spec, _with_deadline(spec, fact))
         if spec is None or not (spec.is_gated or self.environment_limit is not None):
             return fact
         if spec.flow.fifo and fact.priority:
@@ -96,7 +97,8 @@ class Gate:
             return self.stamp(fact)
         except Rejected as refusal:
             logger.warning("tick_without_key", function=fact.function, detail=refusal.detail)
-            return replace(_with_deadline(self._registry.get(fact.function), fact), gated=True, priority=0)
+            spec = self._registry.get(fact.function)
+            return replace(_with_hooks(spec, _with_deadline(spec, fact)), gated=True, priority=0)
 
 
 def _with_deadline(spec: FunctionSpec | None, fact: Enqueued) -> Enqueued:
@@ -104,6 +106,13 @@ def _with_deadline(spec: FunctionSpec | None, fact: Enqueued) -> Enqueued:
     if spec is None or spec.total_timeout is None or fact.deadline_at is not None:
         return fact
     return replace(fact, deadline_at=(fact.run_at or fact.at) + round(spec.total_timeout * 1_000_000))
+
+
+def _with_hooks(spec: FunctionSpec | None, fact: Enqueued) -> Enqueued:
+    """What ends the execution finds its hooks in the log, and not in what the function has become since."""
+    if spec is None or spec.hooks == NO_HOOKS or fact.members:
+        return fact
+    return replace(fact, hooks=spec.hooks)
 
 
 def _check_member(spec: FunctionSpec, batch: Batch, fact: Enqueued) -> None:

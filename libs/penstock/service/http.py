@@ -27,6 +27,8 @@ logger = structlog.get_logger("penstock")
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Addresses that answer without a key: what an orchestrator asks."""
 
+METRICS_PATH = "/metrics"
+
 OPEN_REQUEST_BYTES_MAX = message_bytes_max + 8 * 1024
 """Largest body that is taken from somebody without an API key: one message and what is around it."""
 
@@ -50,14 +52,18 @@ class HttpApp:
         checks: Mapping[str, Check],
         *,
         secure: bool = False,
+        metrics_open: bool = False,
     ) -> None:
-        """`secure`: people reach it over HTTPS, and cookies must not travel otherwise."""
+        """`secure`: people reach it over HTTPS, and cookies must not travel otherwise. `metrics_open`: whoever asks
+        may read the metrics.
+        """
         if not api_key:
             raise Rejected("invalid_option", "There is no API key. Set PENSTOCK_API_KEY.")
         self._bearer = b"Bearer " + api_key.encode()
         self._key = api_key.encode()
         self._door = Door(Sessions(api_key), secure=secure)
         self._direct = _direct_routes(routes)
+        self._open_paths = OPEN_PATHS | {METRICS_PATH} if metrics_open else OPEN_PATHS
         self.litestar = Litestar(
             route_handlers=[*routes, *_health_routes(checks)],
             exception_handlers={HTTPException: _handle, Rejected: _handle, Unavailable: _handle, Exception: _handle},
@@ -90,7 +96,7 @@ class HttpApp:
         await self.litestar(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
-        return path in OPEN_PATHS or any(each.is_open and each.match(path) is not None for each in self._direct)
+        return path in self._open_paths or any(each.is_open and each.match(path) is not None for each in self._direct)
 
     async def _at_the_door(
         self, path: str, method: str, query: bytes, headers: Mapping[bytes, bytes], receive: Receive

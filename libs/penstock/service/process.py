@@ -163,7 +163,7 @@ async def _listen(stack: AsyncExitStack, settings: Settings, runtime: Runtime, r
     from penstock.service.serve import serve as serve_http
 
     secure = settings.page_url.startswith("https://")
-    app = HttpApp(routes, find_key(settings) or "", runtime.checks, secure=secure)
+    app = HttpApp(routes, find_key(settings) or "", runtime.checks, secure=secure, metrics_open=settings.metrics_open)
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(serve_http(app, settings, runtime.stopping, listening.set_result), name="http")
     either: set[asyncio.Future[Any]] = {server, listening}

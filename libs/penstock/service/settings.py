@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "Hosts, addresses and networks (CIDR) that outgoing requests may reach though they are not public."
     ] = ""
     trace_url: Annotated[str, "Address of a trace viewer, with {trace_id} in it; empty: no links."] = ""
+    metrics_open: Annotated[bool, "Whether /metrics answers without the API key."] = False
     log_format: Annotated[str, "console or json."] = "console"
     log_level: Annotated[str, "debug, info, warning or error."] = "warning"
     url: Annotated[str, "Where clients find the HTTP port; unset: on this machine, at the port above."] = (

@@ -1,6 +1,6 @@
-"""Every span and attribute name with its description; nothing else in the project writes one down."""
+"""Every span, attribute and metric name with its description; nothing else in the project writes one down."""
 
-from typing import Self
+from typing import Literal, Self
 
 
 class Name(str):
@@ -26,6 +26,25 @@ class Attribute(Name):
     """The name of an attribute of a span, an event or a resource."""
 
     __slots__ = ()
+
+
+MetricKind = Literal["counter", "gauge", "histogram"]
+
+
+class Metric(Name):
+    """The name of a metric, the same in the Prometheus format and over OTLP, with the names of its labels."""
+
+    kind: MetricKind
+    labels: tuple[str, ...]
+    unit: str
+
+    __slots__ = ("kind", "labels", "unit")
+
+    @classmethod
+    def of(cls, kind: MetricKind, text: str, labels: tuple[str, ...], description: str, unit: str = "1") -> Self:
+        name = cls(text, description)
+        name.kind, name.labels, name.unit = kind, labels, unit
+        return name
 
 
 # Spans. The span of an execution has the name of its function.
@@ -81,7 +100,55 @@ SERVICE_NAME = Attribute("service.name", "`penstock-ingest`, `penstock-scheduler
 ENVIRONMENT = Attribute("deployment.environment.name", "The environment.")
 
 SCOPE = "penstock"
-"""Instrumentation scope of all spans made from facts."""
+"""Instrumentation scope of all spans made from facts, and of all metrics."""
+
+# Metrics. Labels are names of functions, schedules' outcomes, states and channels: never executions or keys.
+_BY_FUNCTION = ("function",)
+EXECUTIONS_CREATED = Metric.of(
+    "counter", "penstock_executions_created_total", _BY_FUNCTION, "Executions that were made."
+)
+EXECUTIONS_FINISHED = Metric.of(
+    "counter", "penstock_executions_finished_total", ("function", "state"), "Executions that ended, by final state."
+)
+ATTEMPTS_STARTED = Metric.of("counter", "penstock_attempts_started_total", _BY_FUNCTION, "Attempts that began.")
+ATTEMPTS_REPEATED = Metric.of(
+    "counter", "penstock_attempts_repeated_total", ("function", "reason"),
+    "Attempts that another one follows: `failed`, `lost` with their runner, or `drained` by one that stopped.",
+)  # fmt: skip
+START_DELAY = Metric.of(
+    "histogram", "penstock_start_delay_seconds", _BY_FUNCTION,
+    "From the time at which an execution was to start, its limits aside, to its first attempt.", "s",
+)  # fmt: skip
+DURATION = Metric.of(
+    "histogram", "penstock_execution_duration_seconds", _BY_FUNCTION,
+    "From the first attempt of an execution to its end, waits and retries included.", "s",
+)  # fmt: skip
+EVENTS = Metric.of("counter", "penstock_events_total", ("state",), "Events: `matched`, `unmatched` or `rejected`.")
+TICKS = Metric.of(
+    "counter", "penstock_ticks_total", ("outcome", "reason"),
+    "Ticks of schedules: `fired`, `late`, `buffered` or `skipped`, and why.",
+)  # fmt: skip
+DELIVERIES = Metric.of(
+    "counter", "penstock_notification_deliveries_total", ("channel", "outcome"),
+    "Notifications to channels: `due`, `sent`, `failed` (it is tried again) or `dead` (it is not).",
+)  # fmt: skip
+EXECUTIONS_OPEN = Metric.of(
+    "gauge", "penstock_executions_open", ("function", "state"), "Executions that have not ended, by state."
+)
+QUEUE_DEPTH = Metric.of(
+    "gauge", "penstock_queue_depth", _BY_FUNCTION, "Executions that are queued, those held back by limits included."
+)
+QUEUE_RUNNABLE = Metric.of("gauge", "penstock_queue_runnable", _BY_FUNCTION, "Runnable, and not yet taken by a runner.")
+QUEUE_AGE = Metric.of(
+    "gauge", "penstock_queue_oldest_age_seconds", _BY_FUNCTION, "For how long the oldest one has been queued.", "s"
+)
+SLOTS_HELD = Metric.of("gauge", "penstock_slots_held", _BY_FUNCTION, "Slots taken: executions that run.")
+SLOTS_WANTED = Metric.of("gauge", "penstock_slots_wanted", _BY_FUNCTION, "Slots taken, and those that are queued for.")
+REDELIVERIES = Metric.of(
+    "gauge", "penstock_redeliveries", _BY_FUNCTION, "Items under way that were delivered more than once."
+)
+VIEW_LAG = Metric.of("gauge", "penstock_view_lag_facts", (), "Facts in the log that the view does not have yet.")
 
 SPANS: tuple[SpanName, ...] = tuple(name for name in list(globals().values()) if isinstance(name, SpanName))
 ATTRIBUTES: tuple[Attribute, ...] = tuple(name for name in list(globals().values()) if isinstance(name, Attribute))
+METRICS: tuple[Metric, ...] = tuple(name for name in list(globals().values()) if isinstance(name, Metric))

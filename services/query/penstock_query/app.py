@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from litestar.types import ControllerRouterHandler
+from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.leases import LeaseTable
@@ -16,9 +17,13 @@ from penstock.ports import LogEntry, Unavailable
 from penstock.service.keys import find_key
 from penstock.service.lifecycle import Runtime, Service
 from penstock.service.session import Sessions
+from penstock.telemetry import switch
+from penstock.telemetry.metrics import Meter
 from penstock.wire.names import VIEW_READER
 from penstock_query.changes import Folder
+from penstock_query.counting import Counting
 from penstock_query.database import create_schema, open_engine, schema_of, view_url
+from penstock_query.gauges import Gauges
 from penstock_query.lock import projector_lock
 from penstock_query.progress import Progress
 from penstock_query.project import Projector
@@ -26,6 +31,7 @@ from penstock_query.reads import Reads
 from penstock_query.routes.catalogue import catalogue_routes
 from penstock_query.routes.executions import execution_routes
 from penstock_query.routes.history import history_routes
+from penstock_query.routes.metrics import metrics_routes
 from penstock_query.routes.notifications import notification_routes
 from penstock_query.routes.pages import page_routes
 from penstock_query.routes.schedules import schedule_routes
@@ -81,6 +87,25 @@ def changes_of(runtime: Runtime, view: View) -> Changes:
     )
 
 
+async def report(meter: Meter, gauges: Gauges, environment: str, standing_by: asyncio.Event) -> None:
+    """Send the metrics to a collector from time to time, while this process makes the view."""
+    # Here, since importing OpenTelemetry takes time and memory that nobody should pay who exports nothing.
+    from penstock.telemetry.metrics_export import MetricsExport, interval_seconds
+
+    export = MetricsExport(meter, environment)
+    try:
+        while True:
+            await asyncio.sleep(interval_seconds())
+            if standing_by.is_set():
+                continue
+            # A view that is away for a moment leaves the gauges as they were.
+            with suppress(SQLAlchemyError):
+                await gauges.look()
+            await export.send()
+    finally:
+        export.close()
+
+
 @asynccontextmanager
 async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRouterHandler]]:
     """Open the view, start projecting, and answer with the routes."""
@@ -92,9 +117,14 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
     store = Store(writer, names.executions)
     await store.prepare()
     lock = projector_lock(url, schema)
-    projector = Projector(store, names, runtime.feed.subscribe_patiently, runtime.log, lock, progress)
+    meter, reads = Meter(), Reads(reader)
+    counting, consumers = Counting(meter), FunctionConsumers(connection, names)
+    gauges = Gauges(
+        meter, reads, consumers, runtime.log, progress, lambda: [s.name for s in runtime.registry.all()], runtime.clock
+    )
+    projector = Projector(store, names, runtime.feed.subscribe_patiently, runtime.log, lock, progress, counting.take)
     view = View(
-        reads=Reads(reader),
+        reads=reads,
         progress=progress,
         log=runtime.log,
         objects=Payloads(connection, names),
@@ -110,12 +140,17 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
         runtime.spawn(view.poll(projector.standing_by), "view-poll"),
         runtime.spawn(tell_position(progress, projector.standing_by, Positions(connection, names)), "view-position"),
     ]
+    if switch.metrics_are_on():
+        tasks.append(
+            runtime.spawn(report(meter, gauges, names.environment, projector.standing_by), "query.metrics-export")
+        )
     try:
         yield [
             *routes_of(view, LeaseTable(connection, names)),
             *stream_routes(view, changes),
             *page_routes(view, Sessions(find_key(runtime.settings) or "")),
-            *why_routes(view, Questions(connection, names), FunctionConsumers(connection, names), runtime.signing_key),
+            *why_routes(view, Questions(connection, names), consumers, runtime.signing_key),
+            *metrics_routes(meter, gauges),
         ]
     finally:
         for task in tasks:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from penstock.domain.execution.state import FINAL_STATES
 from penstock.ports import LogEntry, Unavailable
 from penstock.wire.names import Names
-from penstock_query.fold import Changes, Known, decoded, folded
+from penstock_query.fold import Batch, Changes, Known, decoded, folded
 from penstock_query.lock import Lock
 from penstock_query.notifications import delivery_rows
 from penstock_query.progress import Progress
@@ -34,6 +34,7 @@ BUFFER_MAX = 20 * BATCH_MAX
 LOOK_BACK_SECONDS = 5.0
 WATCH_SECONDS = 5.0
 
+Seen = Callable[[Batch, Mapping[str, Known], Changes], None]
 Subscribe = Callable[[int], AsyncIterator[list[LogEntry]]]
 
 
@@ -46,7 +47,9 @@ class Ended(Protocol):
 class Projection:
     """The fold of the log into one view, batch by batch; also used to rebuild."""
 
-    def __init__(self, store: Store, names: Names, position: Position) -> None:
+    def __init__(self, store: Store, names: Names, position: Position, seen: Seen | None = None) -> None:
+        """`seen` is told of each batch once it is in the view."""
+        self._seen = seen
         self._store = store
         self._names = names
         self.position = position
@@ -76,6 +79,8 @@ class Projection:
             self._cache.clear()
             raise
         self.position = self.position._replace(sequence=entries[-1].sequence)
+        if self._seen is not None:
+            self._seen(batch, known, changes)
         self._remember(changes.touched)
         for row in changes.quarantine:
             logger.warning("fact_quarantined", sequence=row[0], subject=row[1], reason=row[2])
@@ -109,8 +114,16 @@ class Projector:
     """The loop around a projection: at most one per view, the others stand by."""
 
     def __init__(
-        self, store: Store, names: Names, subscribe: Subscribe, log: Ended, lock: Lock, progress: Progress
+        self,
+        store: Store,
+        names: Names,
+        subscribe: Subscribe,
+        log: Ended,
+        lock: Lock,
+        progress: Progress,
+        seen: Seen | None = None,
     ) -> None:
+        self._seen = seen
         self._store = store
         self._names = names
         self._subscribe = subscribe
@@ -171,7 +184,7 @@ class Projector:
             position = await self._store.take_over()
             self.standing_by.clear()
             if await self._is_the_same_log(position):
-                await self._follow(Projection(self._store, self._names, position))
+                await self._follow(Projection(self._store, self._names, position, self._seen))
             else:
                 await asyncio.sleep(STANDBY_SECONDS)
         finally:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from penstock.domain.execution.state import FINAL_STATES, Execution
+from penstock.domain.execution.state import FINAL_STATES, Execution, State
 from penstock.domain.limits import page_items_max
 from penstock.domain.notify.delivery import Delivery
 from penstock.domain.schedule.facts import LedgerEntry
@@ -46,6 +46,15 @@ class EventRow(NamedTuple):
 class FunctionRow(NamedTuple):
     fact: FunctionDeclared
     sequence: int
+
+
+class OpenCount(NamedTuple):
+    """`since` is when the one that is queued for longest became so."""
+
+    function: str
+    state: State
+    number: int
+    since: int | None
 
 
 class TickRow(NamedTuple):
@@ -118,6 +127,22 @@ class Reads:
             row = (await connection.execute(select(c.body, c.sequence).where(c.name == name))).first()
             position = await _position(connection)
         return (None if row is None else FunctionRow(_fact(row[0]), row[1])), position
+
+    async def open_counts(self) -> list[OpenCount]:
+        """Executions that have not ended, by function and state."""
+        c = t.executions.c
+        wanted = c.state.in_([str(state) for state in State if state not in FINAL_STATES])
+        counts = select(c.function, c.state, func.count(), func.min(c.sequence)).where(wanted)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(counts.group_by(c.function, c.state))).all()
+            longest = {row[3] for row in rows if row[1] == State.QUEUED}
+            bodies = select(c.function, c.body).where(c.state == str(State.QUEUED), c.sequence.in_(longest))
+            found = (await connection.execute(bodies)).all() if longest else []
+        since = {row[0]: _execution(row[1]).updated_at for row in found}
+        return [
+            OpenCount(row[0], State(row[1]), row[2], since.get(row[0]) if row[1] == State.QUEUED else None)
+            for row in rows
+        ]
 
     async def schedules(self, limit: int, cursor: Cursor | None) -> Found[Schedule]:
         """The schedules that are not deleted, by key."""

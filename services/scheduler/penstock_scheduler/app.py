@@ -27,6 +27,7 @@ from penstock_scheduler.event_waits import EventMatching
 from penstock_scheduler.families import Families
 from penstock_scheduler.flow import ROLE, open_flow
 from penstock_scheduler.followers import Followers
+from penstock_scheduler.hooks import HookStarter
 from penstock_scheduler.shared import tell_sharing
 from penstock_scheduler.sweep import Sweep
 from penstock_scheduler.ticker import Ticker
@@ -94,7 +95,9 @@ async def open_scheduler(runtime: Runtime) -> AsyncIterator[Routes]:
         agenda, StoredEvents(connection, names), ender, Positions(connection, names), runtime.log, names
     )
     followers = Followers(runtime.log, Payloads(connection, names), clock, runtime.dice)
-    ends = EndLoop(ended, runtime.log, [followers.settle, families.tell_parent, families.cancel_children])
+    hooks = HookStarter(runtime.log, gate.stamp_tick, names.environment, clock)
+    handlers = [followers.settle, families.tell_parent, families.cancel_children, hooks.start]
+    ends = EndLoop(ended, runtime.log, handlers)
     runtime.checks["scheduler.nats"] = lambda: connection.problem
     runtime.checks["scheduler.agenda"] = lambda: None if caught_up.is_set() else "still reading the log"
     loops = {

@@ -5,6 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
@@ -13,6 +14,8 @@ class Collector:
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[tuple[str, Any]] = []
+        self.metrics: dict[str, Any] = {}
+        """Name -> the last report of the metric."""
         self.is_down = False
         self.refused = 0
         collector = self
@@ -25,6 +28,9 @@ class Collector:
                 if collector.is_down:
                     collector.refused += 1
                     self.send_response(503)
+                elif self.path == "/v1/metrics":
+                    collector.take_metrics(ExportMetricsServiceRequest.FromString(body))
+                    self.send_response(200)
                 else:
                     collector.take(ExportTraceServiceRequest.FromString(body))
                     self.send_response(200)
@@ -45,6 +51,11 @@ class Collector:
             attributes = attributes_of(resource_spans.resource)
             for scope_spans in resource_spans.scope_spans:
                 self.received += [(attributes["service.name"], span) for span in scope_spans.spans]
+
+    def take_metrics(self, request: Any) -> None:
+        for resource_metrics in request.resource_metrics:
+            for scope_metrics in resource_metrics.scope_metrics:
+                self.metrics |= {metric.name: metric for metric in scope_metrics.metrics}
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """Name -> span of one trace."""

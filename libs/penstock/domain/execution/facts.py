@@ -29,6 +29,7 @@ from penstock.domain.execution.durable import (
     Woken,
 )
 from penstock.domain.execution.fact import ErrorInfo, Fact, Link, OptionalRaw
+from penstock.domain.execution.hooks import NO_HOOKS, Hooks
 from penstock.domain.execution.joining import Followed, Joined, JoinReason
 
 __all__ = [
@@ -73,6 +74,8 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     """Name in the object store of operations that need not run again: this execution restarts from a later step."""
     restarted_from: str | None = None
     """The step that `rerun_of` was restarted from."""
+    hooks: Hooks = NO_HOOKS
+    """What its function said when it was made; whoever ends it need not know the function."""
     trace_id: str
     parent_span: str | None = None
     links: list[Link] = []
@@ -223,5 +226,7 @@ def opens_activation(fact: Fact) -> bool:
 
 
 def is_end(fact: Fact, is_awaited: bool) -> bool:
-    """True for a final fact that somebody acts on: not a success, or of a child or a leader."""
+    """True for a final fact that somebody acts on: not a success, or of a child, of a leader, or with a hook
+    for successes.
+    """
     return isinstance(fact, FINAL) and (is_awaited or not isinstance(fact, Succeeded))

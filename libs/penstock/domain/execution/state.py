@@ -9,6 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from penstock.domain.execution.facts import Child, Compensating, ErrorInfo, Link, MessageReceived, Progressed, Wait
+from penstock.domain.execution.hooks import NO_HOOKS, Hooks
 from penstock.domain.limits import losses_max
 
 NOTHING: Map[str, Any] = Map()
@@ -139,6 +140,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     index: int | None = None
     """Its place in the batch that it follows."""
     is_followed: bool = False
+    hooks: Hooks = NO_HOOKS
 
     def without_operations(self) -> "Execution":
         """As much as readers need that run no code: what the user sees of its state, of bounded size."""
@@ -159,8 +161,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_awaited(self) -> bool:
-        """True if somebody acts on its end even when it succeeds: its parent, or those who follow it."""
-        return self.parent_id is not None or self.is_followed
+        """True if somebody acts on its end even when it succeeds: its parent, those who follow it, or a hook."""
+        return self.parent_id is not None or self.is_followed or bool(self.hooks.on_success)
 
     @property
     def wakes_at(self) -> int | None:

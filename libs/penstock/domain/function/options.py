@@ -7,6 +7,7 @@ import msgspec
 
 from penstock.domain.durations import microseconds
 from penstock.domain.errors import Rejected
+from penstock.domain.execution.hooks import HOOKS, NO_HOOKS, Hooks
 from penstock.domain.execution.retries import RetryPolicy
 from penstock.domain.flow.limits import NO_FLOW, FlowOptions
 from penstock.domain.flow.validate import validate_flow
@@ -58,8 +59,9 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     description: str = ""
     flow: FlowOptions = NO_FLOW
     pause_on_failure: bool = False
-    on_version_change: VersionChange = "continue"
     """Instead of failing it waits until somebody has mended what made it fail."""
+    on_version_change: VersionChange = "continue"
+    hooks: Hooks = NO_HOOKS
     target: Target | None = None
 
     @property
@@ -101,6 +103,10 @@ def validate_spec(spec: FunctionSpec) -> FunctionSpec:
     if spec.on_version_change not in get_args(VersionChange):
         known = ", ".join(get_args(VersionChange))
         raise Rejected("invalid_option", f"on_version_change of {spec.name} is one of {known}.")
+    for outcome in HOOKS:
+        hook = getattr(spec.hooks, outcome)
+        if hook and not is_function_name(hook):
+            raise Rejected("invalid_name", f"{outcome} of {spec.name} must name a function, not {hook[:80]!r}.")
     validate_flow(spec.name, spec.concurrency, spec.flow)
     if spec.target is not None:
         validate_target(spec.target, spec.name)
