@@ -137,3 +137,11 @@ async def retries_a_step(ctx: Context, path: str) -> list[Any]:
 @app.function
 async def parent_of_hanging(ctx: Context) -> None:
     await ctx.call_many(hangs, [(), ()])
+
+
+@app.function
+async def reports(ctx: Context) -> int:
+    for number in range(3):
+        ctx.progress(number, 3)
+        await ctx.sleep("1s")
+    return 3
