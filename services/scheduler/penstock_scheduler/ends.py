@@ -25,7 +25,7 @@ MARK_SECONDS = 10.0
 
 
 class Ended(NamedTuple):
-    """An execution that is final, with its first and last facts, and the number of the fact where its snapshot stands."""
+    """An execution that is final, its first and last facts, and the number of the fact where its snapshot stands."""
 
     state: Execution
     first: Enqueued
