@@ -29,7 +29,7 @@ check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
 	$(BIN)/python -m pytest -q tests/architecture
 
 chaos: $(VENV)/.for-developing ## Kill everything at random under load and check that nothing is lost (SEED=1, SECONDS=45).
-	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m chaos tests/chaos $(ARGS)
+	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m chaos tests/chaos tests/services/runner/test_long.py $(ARGS)
 
 bench: $(VENV)/.for-developing ## Measure throughput, latency, CPU and memory beside the raw bound.
 	@exec $(BIN)/penstock bench $(ARGS)

@@ -82,6 +82,9 @@ class ExecutionLog(Protocol):
     async def keep(self, first: Enqueued, state: Execution) -> None:
         """Store a snapshot of a long execution."""
 
+    async def drop_kept(self, execution_id: str) -> None:
+        """Forget the snapshot of an execution that has ended."""
+
     async def function_of(self, execution_id: str) -> str | None:
         """The function of an execution; None when the log has nothing of it. Slower than knowing it."""
 

@@ -152,3 +152,10 @@ async def watched(number: int) -> int:
     if number < 0:
         raise ValueError("negative")
     return number
+
+
+async def reports(ctx: Context) -> int:
+    for number in range(3):
+        ctx.progress(number, 3)
+        await ctx.sleep("1s")
+    return 3

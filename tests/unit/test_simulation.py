@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.client.errors import ExecutionFailed
+from penstock.domain.execution.facts import Progressed
 from penstock.testing import Simulation
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "system"))
@@ -79,6 +80,14 @@ def test_messages_are_received_in_order(simulation: Simulation) -> None:
     simulation.advance("1s")
     assert run.result() == [1, 2, None]
     assert run.progress == (1, 3, "listening")
+
+
+def test_progress_passed_on_a_replay_is_not_stored_again(simulation: Simulation) -> None:
+    """It was told when the code came there first."""
+    run = simulation.call(d.reports)
+    simulation.advance("1m")
+    assert run.result() == 3
+    assert [fact.done for fact in run.facts if isinstance(fact, Progressed)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("says", ["yes", "no"])

@@ -79,8 +79,10 @@ class Trails:
                     if recorded.sequence < sequence:
                         trail.add(recorded.fact)
             self._trails[execution_id] = trail
-            if len(self._trails) > self._room:
-                self._trails.popitem(last=False)
+        # What goes on stays: a long history is not to be read again and again.
+        self._trails.move_to_end(execution_id)
+        if len(self._trails) > self._room:
+            self._trails.popitem(last=False)
         return trail
 
 

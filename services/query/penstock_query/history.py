@@ -42,12 +42,8 @@ def result_of(recorded: Sequence[Recorded]) -> Value | None:
     return None
 
 
-def facts_of(recorded: Sequence[Recorded]) -> list[FactShape]:
-    """All facts, those of unknown kinds included."""
-    return [_fact_shape(entry) for entry in recorded]
-
-
-def _fact_shape(entry: Recorded) -> FactShape:
+def fact_shape(entry: Recorded) -> FactShape:
+    """One fact as it stands, one of an unknown kind too."""
     fact = entry.fact
     raw = fact.raw if isinstance(fact, f.Unknown) else Raw(encode_fact(fact))
     return FactShape(sequence=f"x:{entry.sequence}", n=fact.n, kind=f.kind_of(fact), at=rfc3339(fact.at), fact=raw)

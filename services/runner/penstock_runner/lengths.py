@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+from penstock.domain.errors import Rejected
+from penstock.domain.execution.state import State
 from penstock.jetstream.log import JetStreamLog
 from penstock.ports import Unavailable
 from penstock_runner.activity import Activity
@@ -35,8 +37,12 @@ class Lengths:
             await self._keep(activity)
 
     async def final(self, activity: Activity) -> None:
-        """Nobody goes on with it."""
-        if activity.snapshot:
+        """Nobody goes on with it. If somebody acts on its end, they forget the snapshot when they have read it."""
+        if activity.keeping:
+            await asyncio.wait(activity.keeping)
+        state = activity.state
+        is_acted_on = state.is_awaited or state.state is not State.SUCCEEDED
+        if activity.snapshot and not is_acted_on:
             with suppress(Unavailable):
                 await self._log.drop_kept(activity.state.id)
 
@@ -45,6 +51,6 @@ class Lengths:
 
     async def _keep(self, activity: Activity) -> None:
         state = activity.state
-        with suppress(Unavailable):
+        with suppress(Unavailable, Rejected):
             await self._log.keep(activity.first, state)
             activity.snapshot = state.n

@@ -25,11 +25,12 @@ MARK_SECONDS = 10.0
 
 
 class Ended(NamedTuple):
-    """An execution that is final, with its first fact and its last."""
+    """An execution that is final, its first and last facts, and the number of the fact where its snapshot stands."""
 
     state: Execution
     first: Enqueued
     last: AnyFact | Unknown
+    snapshot: int = 0
 
 
 async def ended_of(log: ExecutionLog, execution_id: str, function: str, at: int = 0) -> Ended | None:
@@ -47,7 +48,7 @@ async def ended_of(log: ExecutionLog, execution_id: str, function: str, at: int 
     newest = await log.read(execution_id, function, after=loaded.state.sequence - 1)
     if not newest:
         raise Unavailable(f"the end of {execution_id} is not in this copy of the log yet")
-    return Ended(loaded.state, loaded.first, newest[-1].fact)
+    return Ended(loaded.state, loaded.first, newest[-1].fact, loaded.snapshot)
 
 
 Handler = Callable[[Ended], Awaitable[None]]
@@ -73,6 +74,8 @@ class EndLoop:
             if ended is not None:
                 for handler in self._handlers:
                     await handler(ended)
+                if ended.snapshot:
+                    await self._log.drop_kept(fact.execution_id)
             await fact.ack()
         except Unavailable:
             await fact.give_back(RETRY_SECONDS)

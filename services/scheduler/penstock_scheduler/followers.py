@@ -41,7 +41,7 @@ class Followers:
 
     async def settle(self, ended: Ended) -> None:
         """Append the final fact of each follower that has none. Raises Unavailable."""
-        state, first, outcome = ended
+        state, first, outcome = ended.state, ended.first, ended.last
         if not state.is_followed or not isinstance(outcome, Outcome):
             return
         ids = followers_of(await self._log.read(state.id, state.function))

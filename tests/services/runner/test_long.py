@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec import Raw
 
+from eventually import eventually
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.state import Execution
 from penstock.jetstream.log import JetStreamLog
@@ -72,6 +73,25 @@ async def test_a_long_history_is_gone_on_with(bench: Bench, start_runner: StartR
     execution = await left_behind(bench, function, 1200, 20)
     await start_runner("long_app:app")
     assert await result(bench, execution, function) == 1200 * STORED + 20
+
+
+async def test_a_snapshot_takes_the_place_of_a_long_history(bench: Bench, start_runner: StartRunner) -> None:
+    """The code is told the same, and at the end the snapshot is forgotten."""
+    execution = await left_behind(bench, "many", 1200, 20)
+    loaded = await bench.log.load(execution, "many")
+    assert loaded is not None
+    await bench.log.keep(loaded.first, loaded.state)
+    again = await bench.log.load(execution, "many")
+    assert again is not None
+    assert (again.snapshot, again.first, again.state) == (1204, loaded.first, loaded.state)
+    await start_runner("long_app:app")
+    assert await result(bench, execution, "many") == 1200 * STORED + 20
+
+    async def forgotten() -> bool:
+        known = await bench.log.load(execution, "many")
+        return known is not None and known.snapshot == 0
+
+    await eventually(forgotten)
 
 
 @pytest.mark.chaos

@@ -1,6 +1,6 @@
 """How every route answers: with the position that the answer reflects, and with streams for large values."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from litestar import Request, Response
@@ -15,6 +15,7 @@ from penstock_query.reads import Found
 from penstock_query.shapes import Page
 from penstock_query.view import View
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 SEQUENCE = "Penstock-Sequence"
@@ -65,7 +66,14 @@ def page(found: Found[Any], data: list[T], filters: str) -> Response[Page[T]]:
 
 
 def slice_page(items: Sequence[T], paging: Paging, name: str, position: int) -> Response[Page[T]]:
-    """A page of a list that only grows at its end, such as the facts of an execution: oldest first, keyed by index."""
+    """A page of a list that only grows at its end, such as the steps of an execution: oldest first, keyed by index."""
+    return shaped_page(items, lambda item: item, paging, name, position)
+
+
+def shaped_page(
+    items: Sequence[S], shape: Callable[[S], T], paging: Paging, name: str, position: int
+) -> Response[Page[T]]:
+    """The same when shaping an item costs something: only those on the page are shaped."""
     filters = fingerprint(name)
     cursor = decode_cursor(paging.cursor, filters)
     if cursor is None:
@@ -78,7 +86,7 @@ def slice_page(items: Sequence[T], paging: Paging, name: str, position: int) -> 
         end = min(start + paging.limit, len(items))
     backwards = cursor is not None and cursor.backwards
     following, previous = around(range(start, end), cursor, start > 0 if backwards else end < len(items))
-    return page(Found([], following, previous, position), list(items[start:end]), filters)
+    return page(Found([], following, previous, position), [shape(item) for item in items[start:end]], filters)
 
 
 async def json_value(

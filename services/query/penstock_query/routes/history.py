@@ -1,5 +1,6 @@
 """What happened in one execution: arguments, attempts, steps, lines and facts, read from the log."""
 
+import asyncio
 from typing import Any
 
 from litestar import Response, get
@@ -9,9 +10,19 @@ from litestar.types import ControllerRouterHandler
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
 from penstock.domain.execution.inherit import Inherited, read_inherited
-from penstock_query.history import arguments_of, attempts_of, facts_of
+from penstock_query.history import arguments_of, attempts_of, fact_shape
 from penstock_query.operations import StepShape, operations_of
-from penstock_query.routes.answers import After, AnyRequest, CursorText, Limit, asked, json_value, settled, slice_page
+from penstock_query.routes.answers import (
+    After,
+    AnyRequest,
+    CursorText,
+    Limit,
+    asked,
+    json_value,
+    settled,
+    shaped_page,
+    slice_page,
+)
 from penstock_query.shapes import AttemptShape, FactShape, LineShape, Page, rfc3339
 from penstock_query.view import View
 
@@ -46,7 +57,8 @@ def history_routes(view: View) -> list[ControllerRouterHandler]:
         paging = query.paging()
         await settled(view, query)
         recorded = await view.recorded(execution_id)
-        return slice_page(attempts_of(recorded), paging, f"attempts/{execution_id}", recorded[-1].sequence)
+        attempts = await asyncio.to_thread(attempts_of, recorded)
+        return slice_page(attempts, paging, f"attempts/{execution_id}", recorded[-1].sequence)
 
     @get(f"{PATH}/steps", operation_id="listSteps", summary="List steps, waits and calls")
     async def list_steps(
@@ -61,7 +73,9 @@ def history_routes(view: View) -> list[ControllerRouterHandler]:
         paging = query.paging()
         await settled(view, query)
         recorded = await view.recorded(execution_id)
-        steps = operations_of(recorded, await _inherited(view, recorded[0].fact))
+        inherited = await _inherited(view, recorded[0].fact)
+        # In a thread: a long history takes seconds, in which others want their answers too.
+        steps = await asyncio.to_thread(operations_of, recorded, inherited)
         return slice_page(steps, paging, f"steps/{execution_id}", recorded[-1].sequence)
 
     @get(f"{PATH}/facts", operation_id="listFacts", summary="List the facts")
@@ -77,7 +91,7 @@ def history_routes(view: View) -> list[ControllerRouterHandler]:
         paging = query.paging()
         await settled(view, query)
         recorded = await view.recorded(execution_id)
-        return slice_page(facts_of(recorded), paging, f"facts/{execution_id}", recorded[-1].sequence)
+        return shaped_page(recorded, fact_shape, paging, f"facts/{execution_id}", recorded[-1].sequence)
 
     @get(f"{PATH}/logs", operation_id="listLines", summary="List the lines that user code wrote")
     async def list_lines(
