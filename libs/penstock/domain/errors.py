@@ -36,7 +36,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "unknown_route": ErrorKind(404, "No such address", "See /schema for the addresses."),
     "method_not_allowed": ErrorKind(405, "Not allowed here", "See /schema for the methods."),
     "unsupported_media_type": ErrorKind(415, "Unknown media type", "Send application/json or a CloudEvent."),
-    "wrong_state": ErrorKind(409, "The state forbids it", "See `state` for the state of the execution."),
+    "wrong_state": ErrorKind(409, "The state forbids it", "See `state` for the state that it is in."),
     "idempotency_conflict": ErrorKind(409, "The key was used for something else", "Use a new key for a new request."),
     "unauthorized": ErrorKind(
         401, "No valid API key", "Send `Authorization: Bearer <key>`; programs take the key from PENSTOCK_API_KEY."
