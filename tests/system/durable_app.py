@@ -154,6 +154,7 @@ async def watched(number: int) -> int:
     return number
 
 
+@app.function
 async def reports(ctx: Context) -> int:
     for number in range(3):
         ctx.progress(number, 3)

@@ -11,6 +11,9 @@ from penstock.service.settings import load_settings
     [
         ("PENSTOCK_NATS_PORT", "many"), ("PENSTOCK_HTTP_PORT", "70000"), ("PENSTOCK_GRACE", "soon"),
         ("PENSTOCK_ENV", "Prod"), ("PENSTOCK_SYNC_PROCESSES", "2.5"),
+        ("PENSTOCK_SYNC_PROCESSES", "0"), ("PENSTOCK_ASYNC_PROCESSES", "-1"), ("PENSTOCK_GRACE", "-0.1"),
+        ("PENSTOCK_GRACE", "nan"), ("PENSTOCK_NATS_REPLICAS", "2"), ("PENSTOCK_LOG_LEVEL", "loud"),
+        ("PENSTOCK_LOG_FORMAT", "xml"),
     ],
 )  # fmt: skip
 def test_a_bad_setting_is_named_by_its_variable(variable: str, value: str) -> None:
@@ -18,6 +21,13 @@ def test_a_bad_setting_is_named_by_its_variable(variable: str, value: str) -> No
     with pytest.raises(Rejected) as refusal:
         load_settings({variable: value})
     assert variable in refusal.value.detail
+
+
+def test_the_least_and_the_listed_values_of_settings_are_taken() -> None:
+    """The edge itself is fine."""
+    environ = {"PENSTOCK_SYNC_PROCESSES": "1", "PENSTOCK_GRACE": "0", "PENSTOCK_NATS_REPLICAS": "5"}
+    settings = load_settings({**environ, "PENSTOCK_LOG_LEVEL": "error", "PENSTOCK_LOG_FORMAT": "json"})
+    assert (settings.sync_processes, settings.grace, settings.nats_replicas) == (1, 0, 5)
 
 
 def test_clients_follow_the_http_port() -> None:

@@ -20,7 +20,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "invalid_event": ErrorKind(400, "Not a valid event", "See the CloudEvents 1.0 specification."),
     "invalid_name": ErrorKind(422, "Not a valid name", "Use letters, digits, '_' and '-'; dots only in event names."),
     "invalid_duration": ErrorKind(422, "Not a valid duration", "Write '250ms', '90s', '1h30m', '2d', '1w' or 'PT5M'."),
-    "invalid_option": ErrorKind(422, "Not a valid option", "See the options in the README."),
+    "invalid_option": ErrorKind(422, "Not a valid option", "Correct the value; the README lists options and settings."),
     "invalid_config": ErrorKind(422, "The configuration is wrong", "Correct the file; see the README."),
     "invalid_query": ErrorKind(400, "Not a valid query", "See /schema for the parameters."),
     "unknown_function": ErrorKind(404, "No such function", "Start a runner that has it, or correct the name."),
@@ -36,9 +36,11 @@ CATALOGUE: dict[str, ErrorKind] = {
     "unknown_route": ErrorKind(404, "No such address", "See /schema for the addresses."),
     "method_not_allowed": ErrorKind(405, "Not allowed here", "See /schema for the methods."),
     "unsupported_media_type": ErrorKind(415, "Unknown media type", "Send application/json or a CloudEvent."),
-    "wrong_state": ErrorKind(409, "The state forbids it", "See `state` for the state of the execution."),
+    "wrong_state": ErrorKind(409, "The state forbids it", "See `state` for the state that it is in."),
     "idempotency_conflict": ErrorKind(409, "The key was used for something else", "Use a new key for a new request."),
-    "unauthorized": ErrorKind(401, "No valid API key", "Send `Authorization: Bearer <key>`."),
+    "unauthorized": ErrorKind(
+        401, "No valid API key", "Send `Authorization: Bearer <key>`; programs take the key from PENSTOCK_API_KEY."
+    ),
     "forbidden": ErrorKind(403, "The key may not do this", "Use a key with the right to do it."),
     "unavailable": ErrorKind(503, "Not available at the moment", "Try again with the same idempotency key."),
     "internal": ErrorKind(500, "Something broke on our side", "See the log of the service."),
@@ -55,7 +57,9 @@ CATALOGUE: dict[str, ErrorKind] = {
     "discarded": ErrorKind(409, "Not started in time", "Raise `discard_after` or add runners."),
     "diverged": ErrorKind(409, "The code changed under a running execution", "Restore the step, or restart from it."),
     "version_changed": ErrorKind(409, "No runner has its version any more", "Start one that has it, resume or rerun."),
-    "step_interrupted": ErrorKind(409, "A step may have run already", "Find out whether it did; it is not run twice."),
+    "step_interrupted": ErrorKind(
+        409, "A step may have run already", "Find out whether it did; if not, rerun the execution from this step."
+    ),
     "not_undone": ErrorKind(409, "Some steps were not undone", "Undo the steps named there by hand."),
     "rejected": ErrorKind(409, "Somebody said no", "See the reason."),
     "cancelled": ErrorKind(409, "The execution was cancelled", "Rerun it if that was a mistake."),

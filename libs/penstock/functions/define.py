@@ -32,6 +32,7 @@ from penstock.functions.hooks import check_hook, hook_options
 from penstock.functions.options import (
     APP_OPTIONS,
     FUNCTION_OPTIONS,
+    KEY_NAMES,
     call_options,
     check_expression,
     check_names,
@@ -295,7 +296,7 @@ class App:
                 raise Rejected("invalid_option", f"when of {name} needs `on`: it chooses among the events named there.")
             check_expression(spec.when, name)
         for label, text in key_expressions(spec.flow).items():
-            check_expression(text, name, f"The key of {label}")
+            check_expression(text, name, f"The key of {label}", KEY_NAMES)
         declared = Function(function, spec, parameters)
         self.functions[name] = declared
         self._own.append(declared)

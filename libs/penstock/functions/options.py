@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,13 @@ CALL_OPTIONS = CallOptions.__struct_fields__
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+KEY_NAMES = ("event", "args", "kwargs", "metadata")
+"""What the CEL of a key sees; that of `when` sees the event alone."""
+_CEL_NAMES = frozenset(
+    {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint", "cel", "math", "optional"}
+)
+_BOUND = re.compile(r"\(\s*([A-Za-z_]\w*)\s*,")
 
 
 def check_names(given: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
@@ -73,15 +80,18 @@ def check_types(options: Mapping[str, Any], where: str) -> None:
             raise Rejected("invalid_option", f"{name} of {where} must be {wanted}, not {value!r}.")
 
 
-def check_expression(text: str, where: str, option: str = "when") -> None:
-    """Raises Rejected `invalid_option` when the option is no CEL expression."""
+def check_expression(text: str, where: str, option: str = "when", known: Collection[str] = ("event",)) -> None:
+    """Raises Rejected `invalid_option` when the option is no CEL expression, or asks for what is not there."""
     # Loaded only by those who use one: it takes a third of a second.
     import cel
 
     try:
-        cel.compile(text)
+        names = cel.compile(text).variables()
     except ValueError as error:
         raise Rejected("invalid_option", f"{option} of {where} is no CEL expression: {error}") from None
+    strange = sorted(set(names).difference(known, _CEL_NAMES, _BOUND.findall(text)))
+    if strange:
+        raise Rejected("invalid_option", f"{option} of {where} sees {', '.join(known)}; there is no {strange[0]!r}.")
 
 
 def call_options(given: Mapping[str, Any]) -> CallOptions:

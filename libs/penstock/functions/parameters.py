@@ -81,7 +81,9 @@ class Parameters:
             )
         except (TypeError, NotImplementedError) as error:
             raise Rejected(
-                "invalid_option", f"{self.function} has a parameter whose type JSON cannot fill: {error}"
+                "invalid_option",
+                f"{self.function} has a parameter whose type JSON cannot fill: {str(error).strip().splitlines()[-1]}. "
+                "Use JSON types, dataclasses, structs or models; typing.Any takes everything.",
             ) from None
         for one in (*schemas, *list(components.values())):
             _hoist(one, components)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
 
@@ -70,6 +71,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 SECRET = frozenset({"api_key", "nats_url", "database_url", "signing_key"})
 """Settings whose value is never printed."""
 
+LEAST = {"sync_processes": 1, "async_processes": 1, "grace": 0}
+CHOICES = {
+    "nats_replicas": (1, 3, 5), "log_format": ("console", "json"), "log_level": ("debug", "info", "warning", "error"),
+}  # fmt: skip
+
 
 def explanations() -> dict[str, str]:
     """Field -> what it means."""
@@ -101,6 +107,16 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
     for name in ("http_port", "nats_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise Rejected("invalid_option", f"PENSTOCK_{name.upper()} must be a port (0 to 65535).")
+    for name, least in LEAST.items():
+        value = getattr(settings, name)
+        if not least <= value < inf:
+            raise Rejected("invalid_option", f"{PREFIX}{name.upper()} must be {least} or more, not {value:g}.")
+    for name, choices in CHOICES.items():
+        if getattr(settings, name) not in choices:
+            wanted = ", ".join(map(str, choices))
+            raise Rejected(
+                "invalid_option", f"{PREFIX}{name.upper()} is one of {wanted}, not {str(getattr(settings, name))[:80]}."
+            )
     return settings
 
 

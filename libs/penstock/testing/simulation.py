@@ -199,7 +199,10 @@ class Simulation:
         text = token.id if isinstance(token, Token) else token
         execution_id, _, key = text.removeprefix(TOKEN_ADDRESS).partition(".")
         if execution_id not in self.world.records:
-            raise Rejected("unknown_token", f"{text!r:.80} is no token of this simulation.")
+            raise Rejected(
+                "unknown_token",
+                f"{text!r:.80} is no token of this simulation. Take the one that the function made, or its url.",
+            )
         record = self.world.records[execution_id]
         self.world.carry_out(record, msgspec.structs.replace(command, wait=key))
         self._drive(self._settle_and_leave())

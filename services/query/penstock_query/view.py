@@ -141,7 +141,10 @@ class View:
 
 def _check(execution_id: str) -> None:
     if not is_execution_id(execution_id):
-        raise Rejected("unknown_execution", f"An execution id is 32 lower-case hex digits, not {execution_id[:80]!r}.")
+        raise Rejected(
+            "unknown_execution",
+            f"An execution id is 32 lower-case hex digits, not all of them 0; this is {execution_id[:80]!r}.",
+        )
 
 
 def _unknown(execution_id: str) -> Rejected:

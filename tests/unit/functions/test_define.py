@@ -77,6 +77,8 @@ def lambda_named() -> Any:
         ({"name": "a b"}, "invalid_name", "'a b'"),
         ({"on": "user..x"}, "invalid_name", "user..x"),
         ({"on": "a", "when": "a =="}, "invalid_option", "no CEL expression"),
+        ({"on": "a", "when": "data.total > 1.0"}, "invalid_option", "there is no 'data'"),
+        ({"concurrency": 1, "concurrency_key": "user"}, "invalid_option", "there is no 'user'"),
         ({"when": "true"}, "invalid_option", "needs `on`"),
         ({"backoff": "1s"}, "invalid_option", "Retry or Linear or Fixed"),
         ({"concurrency": 0}, "invalid_option", "concurrency of work"),

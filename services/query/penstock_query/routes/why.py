@@ -168,7 +168,7 @@ class Reasons:
             return Why(
                 rule="function_paused",
                 detail=f"{state.function} or its environment is paused; {waits}.",
-                starts_when="Somebody resumes it.",
+                starts_when=f"Somebody resumes it: `penstock functions resume {state.function}`, or the environment.",
                 target=f"function:{state.function}",
             )
         if consumer.under_way >= consumer.limit > 0:
