@@ -114,8 +114,8 @@ class Context(Surroundings):
 
         With `retry` (a number, with or without `backoff`, or a backoff alone: three times) the step is tried again by
         itself and raises StepFailed in the end, stored as a result is; without, its failure is a failure of the
-        attempt. `at_most_once` raises StepInterrupted rather than run a step that an attempt began and did not finish; an
-        error of the step is stored, as with `retry=0`.
+        attempt. `at_most_once` raises StepInterrupted rather than run a step that an attempt began and did not finish;
+        an error of the step is stored, as with `retry=0`.
         `undo` is called with the result if the execution fails or is cancelled later.
         """
         if backoff is not None and retry is None:
