@@ -48,19 +48,34 @@ class Api:
         headers: dict[str, str] | None = None,
     ) -> httpx2.Response:
         """The answer whatever its status; leaves the program only when there is none."""
+        answer = self._request(method, path, body, params, headers)
+        if isinstance(answer, httpx2.Response):
+            return answer
+        if isinstance(answer, httpx2.TimeoutException):
+            return fail("unavailable", f"{self._settings.url} did not answer in time.", as_json=self._as_json)
+        return fail(
+            "unavailable",
+            f"Nothing answers at {self._settings.url} ({answer}).",
+            "Start it with `penstock up`, or name another address in PENSTOCK_URL.",
+            as_json=self._as_json,
+        )
+
+    def look(
+        self, path: str, params: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> httpx2.Response | None:
+        """The answer to a GET, or None while there is none and while the service says that it is not available."""
+        answer = self._request("GET", path, None, params, headers)
+        return answer if isinstance(answer, httpx2.Response) and answer.status_code != 503 else None
+
+    def _request(
+        self, method: str, path: str, body: Any, params: dict[str, str] | None, headers: dict[str, str] | None
+    ) -> httpx2.Response | Exception:
         content = msgspec.json.encode(body) if body is not None else None
         sent = {"Content-Type": "application/json", **(headers or {})} if content is not None else headers
         try:
             return self.client.request(method, path, content=content, params=params, headers=sent)
-        except httpx2.TimeoutException:
-            fail("unavailable", f"{self._settings.url} did not answer in time.", as_json=self._as_json)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            fail(
-                "unavailable",
-                f"Nothing answers at {self._settings.url} ({error}).",
-                "Start it with `penstock up`, or name another address in PENSTOCK_URL.",
-                as_json=self._as_json,
-            )
+            return error
 
     def read(self, response: httpx2.Response) -> Any:
         """The JSON value of a good answer; leaves the program with the problem of a bad one."""

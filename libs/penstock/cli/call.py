@@ -14,6 +14,8 @@ from penstock.domain.limits import wait_seconds_max
 from penstock.service.settings import load_settings
 
 WAIT_PER_REQUEST = min(20, wait_seconds_max)
+AWAY_SECONDS = 60
+"""How long the services may be away while a call waits for its end."""
 
 
 def call(
@@ -61,7 +63,8 @@ def _options(delay: str | None, metadata: list[str]) -> dict[str, object]:
 
 def _print_end(api: Api, execution: dict[str, Any], limit: float, as_json: bool) -> None:
     """Ask for the result until it is there; a failed execution leaves the program with its error."""
-    deadline = time.monotonic() + limit
+    answered = time.monotonic()
+    deadline = answered + limit
     path = f"/v1/executions/{execution['id']}/result"
     params = {"after": str(execution["sequence"])}
     while True:
@@ -73,7 +76,19 @@ def _print_end(api: Api, execution: dict[str, Any], limit: float, as_json: bool)
                 f"See `penstock executions show {execution['id']}`.",
                 as_json=as_json,
             )
-        response = api.send("GET", path, params=params, headers={"Prefer": f"wait={max(1, int(left))}"})
+        answer = api.look(path, params, {"Prefer": f"wait={max(1, int(left))}"})
+        if answer is None:
+            # It was accepted, so it is there: the services are starting again.
+            if time.monotonic() - answered > AWAY_SECONDS:
+                fail(
+                    "unavailable",
+                    f"Nothing has answered for {AWAY_SECONDS} seconds. Execution {execution['id']} was accepted.",
+                    f"See `penstock executions show {execution['id']}` when the services are back.",
+                    as_json=as_json,
+                )
+            time.sleep(0.5)
+            continue
+        response, answered = answer, time.monotonic()
         if response.status_code != 202:
             break
         if "retry-after" in response.headers and response.elapsed.total_seconds() < 0.5:

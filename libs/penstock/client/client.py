@@ -1,6 +1,7 @@
 """`Client`: functions, events and executions by name from any Python program, over HTTP."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,6 +26,8 @@ from penstock.service.settings import load_settings
 POLL_SECONDS = 20.0
 """How long one request for a result waits; longer waits are made of several."""
 PAUSE_SECONDS = 0.1
+AWAY_SECONDS = 60.0
+"""How long Penstock may be away while somebody waits for a result."""
 
 
 class NamedFunction:
@@ -103,13 +106,24 @@ class Client:
 
     # What handles ask.
     async def result(self, execution_id: str, timeout: Duration | None) -> Any:
-        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        answered = time.monotonic()
+        deadline = None if timeout is None else answered + seconds(timeout, "timeout")
         while True:
             left = POLL_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
             wait = int(min(left, POLL_SECONDS, wait_seconds_max))
             headers = {"Prefer": f"wait={wait}"} if wait else {}
             started = time.monotonic()
-            response = await self._request("GET", self._read(execution_id, "/result"), headers=headers, patience=wait)
+            try:
+                response = await self._request(
+                    "GET", self._read(execution_id, "/result"), headers=headers, patience=wait
+                )
+            except PenstockError:
+                # It may be starting again; a handle outlives that.
+                if time.monotonic() >= min(answered + AWAY_SECONDS, deadline or math.inf):
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            answered = time.monotonic()
             if response.status_code == 200:
                 return msgspec.json.decode(response.content)
             if response.status_code == 409:
