@@ -187,3 +187,13 @@ async def _accepts(server: EmbeddedServer) -> bool:
     line = await reader.readline()
     writer.close()
     return line.startswith(b"INFO")
+
+
+async def test_a_stream_may_promise_more_than_the_disk_has(own_server: EmbeddedServer) -> None:
+    """What lines of user code may take at most is no reason to refuse a start on a small disk."""
+    connection = Connection("test")
+    await connection.open(own_server.url)
+    terabytes = 200 * 2**40
+    info = await connection.js.add_stream(name="PROMISES", subjects=["promises"], max_bytes=terabytes)
+    assert info.config.max_bytes == terabytes
+    await connection.close()

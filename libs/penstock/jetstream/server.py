@@ -22,6 +22,10 @@ LOCK_FILE = "nats.lock"
 LOG_FILE = "nats.log"
 STORE_DIRECTORY = "nats"
 PAYLOAD_BYTES_MAX = 1024 * 1024
+FILE_STORE_BYTES_MAX = 2**50
+"""The disk is the limit. By default the server counts what streams may take at most (LOGS: 4 GiB) against three
+quarters of what is free at its start, and refuses to make them on a small disk or for many environments.
+"""
 START_SECONDS = 30.0
 """Reading a long log back takes the server about two seconds per million messages."""
 STOP_SECONDS = 10.0
@@ -139,7 +143,11 @@ def settings(data_dir: Path, port: int) -> dict[str, Any]:
         "logfile_size_limit": 16 * 1024 * 1024,
         "logfile_max_num": 3,
         # The default, two minutes, loses acknowledged facts when the machine loses power.
-        "jetstream": {"store_dir": str(data_dir / STORE_DIRECTORY), "sync_interval": "always"},
+        "jetstream": {
+            "store_dir": str(data_dir / STORE_DIRECTORY),
+            "sync_interval": "always",
+            "max_file_store": FILE_STORE_BYTES_MAX,
+        },
     }
 
 
