@@ -96,7 +96,8 @@ class Api:
             failure = problem.get("error")
             if failure:
                 # An execution that ended without a result: what the function raised says more than that.
-                fields.append("\n" + (failure["stack"] or f"{failure['type']}: {failure['message']}").rstrip())
+                told = f"{failure['type']}: {failure['message']}" if failure["type"] else failure["message"]
+                fields.append("\n" + (failure["stack"] or told).rstrip())
         except (msgspec.DecodeError, KeyError, TypeError):
             code, fields, pointers = "internal", [], []
             detail = f"{self._settings.url} answered {response.status_code} and not in our format."

@@ -54,7 +54,9 @@ CATALOGUE: dict[str, ErrorKind] = {
     "batch_mismatch": ErrorKind(
         409, "The result does not fit the batch", "Return a list with one element for each item, in the same order."
     ),
-    "discarded": ErrorKind(409, "Not started in time", "Raise `discard_after` or add runners."),
+    "discarded": ErrorKind(
+        409, "Not started in time", "See the reason; if it was too late, raise `discard_after` or add runners."
+    ),
     "diverged": ErrorKind(409, "The code changed under a running execution", "Restore the step, or restart from it."),
     "version_changed": ErrorKind(409, "No runner has its version any more", "Start one that has it, resume or rerun."),
     "step_interrupted": ErrorKind(
