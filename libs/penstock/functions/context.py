@@ -159,7 +159,7 @@ class Context(Surroundings):
     ) -> Any:
         """The next event of this name whose data has these values (by dotted path); None when it timed out.
 
-        Events count that came since this attempt became runnable or was woken last, or, with `look_back`, earlier by it.
+        Events count that came since this attempt became runnable or was last woken; `look_back` reaches further back.
         """
         place = self._place(_event_name(name), "wait")
         wait = _event_wait(w.EventWait(name, match, look_back), place, self._until(timeout))
