@@ -8,7 +8,7 @@ import pytest
 from eventually import eventually
 from penstock.domain.execution.facts import Enqueued, Unknown
 from penstock.domain.system import LimitChanged
-from penstock.jetstream import work as work_module
+from penstock.jetstream import intake
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.server import EmbeddedServer
@@ -111,7 +111,7 @@ async def test_an_item_that_nobody_settles_comes_again_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A runner that dies holds nothing for ever; one that prolongs keeps its item."""
-    monkeypatch.setattr(work_module, "ACK_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(intake, "ACK_WAIT_SECONDS", 0.5)
     dead, alive = Connection("dead"), JetStreamWork(connection, environment, FUNCTION)
     await dead.open(nats_server.url)
     lost, kept = new_id(), new_id()

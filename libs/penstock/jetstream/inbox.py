@@ -1,27 +1,20 @@
 """What the outside published to EVENTS, taken from one durable consumer that all copies of ingest share."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import nats.js.errors
-import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from penstock.jetstream.connect import Connection
-from penstock.jetstream.pull import ConsumerGone, Pull, parse_reply
+from penstock.jetstream.intake import Delivery, Intake, exists, shared_consumer
+from penstock.jetstream.pull import parse_reply
 from penstock.jetstream.reader import DirectReader
-from penstock.ports import Unavailable
 from penstock.wire.names import Names
 
-logger = structlog.get_logger("penstock")
-
-ACK_WAIT_SECONDS = 30.0
 ACK_PENDING_MAX = 2_000
 """Messages under way at once, over all copies of ingest; the server's own default is a silent 1,000."""
-RETRY_SECONDS = 0.5
+ORDER_MAX = 250
 
 SETTLED_KINDS = ("event_fanned_out", "event_rejected")
 
@@ -37,7 +30,7 @@ class Published(NamedTuple):
     deliveries: int
     is_repeat: bool
     """It was delivered before, or may have been: look whether it is settled."""
-    reply: str
+    delivery: Delivery
 
 
 def stored_at(reply: str) -> int:
@@ -53,46 +46,22 @@ class EventInbox:
         self._connection = connection
         self._names = names
         self._reader = DirectReader(connection)
-        self._pull: Pull | None = None
-        self._stopped = False
         self._known_up_to = 0
-        self.problem: str | None = "not opened yet"
+        self._intake = Intake(connection, names.events, names.fan_out_consumer, self._ensure_consumer, ORDER_MAX)
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be taken now."""
+        return self._intake.problem
 
     async def take(self, limit: int) -> list[Published]:
         """Up to `limit` messages, waiting for the first. Empty only after `stop`."""
-        while not self._stopped:
-            pull = await self._opened()
-            if pull is None:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if pull.ordered < limit // 2 or pull.ordered == 0:
-                await pull.order(limit - pull.ordered)
-            try:
-                await pull.wait(1.0)
-            except ConsumerGone:
-                await self._drop("the consumer is gone; making it anew")
-                continue
-            messages = pull.drain(limit)
-            if messages:
-                return [self._published(message) for message in messages]
-        return []
+        return [self._published(message) for message in await self._intake.take(limit)]
 
     async def stop(self) -> None:
         """Take no more; what was delivered and not taken comes again elsewhere at once."""
-        self._stopped = True
-        if self._pull is not None:
-            await self._pull.close()
-            for message in self._pull.drain(ACK_PENDING_MAX):
-                await self.give_back(message.reply)
-
-    async def ack(self, message: Published) -> None:
-        """Everything that follows from it is stored. A lost acknowledgement only causes a harmless redelivery."""
-        await self._settle(message.reply, b"")
-
-    async def give_back(self, reply: str, delay_seconds: float = 0.0) -> None:
-        """Deliver it again after the delay."""
-        verb = b'-NAK {"delay": %d}' % int(delay_seconds * 1e9) if delay_seconds > 0 else b"-NAK"
-        await self._settle(reply, verb)
+        for message in await self._intake.stop():
+            await Delivery(self._connection, message.reply).give_back()
 
     async def is_settled(self, sequence: int) -> bool:
         """True if the log says what became of the message. Raises Unavailable."""
@@ -101,13 +70,6 @@ class EventInbox:
             if await self._reader.last(self._names.executions, subject) is not None:
                 return True
         return False
-
-    async def _settle(self, reply: str, verb: bytes) -> None:
-        try:
-            await self._connection.nc.publish(reply, verb)
-        except (NatsError, OSError):
-            # Not connected: the server delivers the message again.
-            return
 
     def _published(self, message: Msg) -> Published:
         meta = parse_reply(message.reply)
@@ -122,50 +84,17 @@ class EventInbox:
             received_at=stored_at(message.reply),
             deliveries=meta.deliveries,
             is_repeat=repeat,
-            reply=message.reply,
+            delivery=Delivery(self._connection, message.reply),
         )
-
-    async def _opened(self) -> Pull | None:
-        if self._pull is None:
-            try:
-                await self._ensure_consumer()
-                pull = Pull(self._connection, self._names.events, self._names.fan_out_consumer)
-                await pull.open()
-            except (NatsError, nats.js.errors.Error, OSError, Unavailable) as error:
-                self.problem = f"the consumer of {self._names.events} cannot be had: {error}"
-                logger.warning("inbox_unavailable", error=str(error))
-                return None
-            self._pull, self.problem = pull, None
-        return self._pull
-
-    async def _drop(self, problem: str) -> None:
-        self.problem = problem
-        if self._pull is not None:
-            await self._pull.close()
-            self._pull = None
 
     async def _ensure_consumer(self) -> None:
         stream, name = self._names.events, self._names.fan_out_consumer
-        try:
-            await self._connection.js.consumer_info(stream, name)
+        if await exists(self._connection, stream, name):
             return
-        except nats.js.errors.NotFoundError:
-            pass
         self._known_up_to = await self._last_settled()
         # Messages under way together are settled in any order: those just before the last may still be open.
         start = max(1, self._known_up_to - ACK_PENDING_MAX + 1)
-        await self._connection.js.add_consumer(
-            stream,
-            ConsumerConfig(
-                durable_name=name,
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=start,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_SECONDS,
-                max_deliver=-1,
-                max_ack_pending=ACK_PENDING_MAX,
-            ),
-        )
+        await self._connection.js.add_consumer(stream, shared_consumer(name, ACK_PENDING_MAX, start=start))
 
     async def _last_settled(self) -> int:
         """The EVENTS position of the message that was settled last, 0 if none was."""

@@ -4,28 +4,23 @@ A schedule is a message on the subject of its wait; when it is due the server pu
 it. Never early, about 100 ms late. The stream holds no truth: what is lost here is set again from the log.
 """
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-import nats.js.errors
-from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.aio.msg import Msg
 
 from penstock.jetstream.api import ApiRefused, request
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.intake import Delivery, Intake, shared_consumer
 from penstock.jetstream.publisher import Publisher
-from penstock.jetstream.pull import ConsumerGone, Pull
 from penstock.jetstream.reader import DirectReader
 from penstock.ports import Unavailable
 from penstock.wire import names as wire
 from penstock.wire.names import Names
 
-ACK_WAIT_SECONDS = 30.0
 ACK_PENDING_MAX = 5_000
 """Wake-ups under way at once, over all schedulers; the server's own default is a silent 1,000."""
 ORDER_MAX = 500
-RETRY_SECONDS = 0.5
 
 
 def instant(at: int) -> str:
@@ -93,30 +88,15 @@ class JetStreamTimers:
             raise Unavailable(f"stream {self._names.timers}: {refusal}") from None
 
 
-class WakeUp:
-    """One fired wake-up, to be acknowledged after what follows from it is in the log."""
+class WakeUp(Delivery):
+    """One fired wake-up."""
 
-    __slots__ = ("_connection", "_reply", "execution_id", "wait")
+    __slots__ = ("execution_id", "wait")
 
     def __init__(self, connection: Connection, execution_id: str, wait: str, reply: str) -> None:
-        self._connection = connection
-        self._reply = reply
+        super().__init__(connection, reply)
         self.execution_id = execution_id
         self.wait = wait
-
-    async def ack(self) -> None:
-        """It is done with. A lost acknowledgement brings it again, and then it decides nothing."""
-        await self._settle(b"")
-
-    async def give_back(self, delay_seconds: float = 0.0) -> None:
-        """Deliver it again after the delay."""
-        await self._settle(b'-NAK {"delay": %d}' % int(delay_seconds * 1e9) if delay_seconds > 0 else b"-NAK")
-
-    async def _settle(self, verb: bytes) -> None:
-        try:
-            await self._connection.nc.publish(self._reply, verb)
-        except (NatsError, OSError):
-            return  # not connected: the server delivers it again
 
 
 class WakeUps:
@@ -125,67 +105,22 @@ class WakeUps:
     def __init__(self, connection: Connection, names: Names) -> None:
         self._connection = connection
         self._names = names
-        self._pull: Pull | None = None
-        self._stopped = False
+        self._intake = Intake(connection, names.timers, names.wake_consumer, self._ensure_consumer, ORDER_MAX)
 
     async def take(self, limit: int) -> list[WakeUp]:
         """Up to `limit`, waiting for the first. Empty only after `stop`."""
-        while not self._stopped:
-            pull = await self._opened()
-            if pull is None:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            missing = min(limit, ORDER_MAX) - pull.ordered
-            if missing > 0 and pull.ordered == 0:
-                await pull.order(missing)
-            try:
-                await pull.wait(1.0)
-            except ConsumerGone:
-                await self._drop()
-                continue
-            found = self._wake_ups(pull, limit)
-            if found:
-                return found
-        return []
+        return [self._wake_up(message) for message in await self._intake.take(limit)]
 
     async def stop(self) -> None:
         """Take no more; a running `take` returns. What was delivered and not taken comes again at once."""
-        self._stopped = True
-        if self._pull is not None:
-            await self._pull.close()
-            for wake_up in self._wake_ups(self._pull, ORDER_MAX):
-                await wake_up.give_back()
+        for message in await self._intake.stop():
+            await self._wake_up(message).give_back()
 
-    def _wake_ups(self, pull: Pull, limit: int) -> list[WakeUp]:
-        found = []
-        for message in pull.drain(limit):
-            parsed = self._names.parse_wake_subject(message.subject)
-            assert parsed is not None, "the consumer is filtered to wake subjects"
-            found.append(WakeUp(self._connection, *parsed, message.reply))
-        return found
+    def _wake_up(self, message: Msg) -> WakeUp:
+        parsed = self._names.parse_wake_subject(message.subject)
+        assert parsed is not None, "the consumer is filtered to wake subjects"
+        return WakeUp(self._connection, *parsed, message.reply)
 
-    async def _opened(self) -> Pull | None:
-        """The standing order, or None while the server does not answer."""
-        if self._pull is None:
-            wanted = ConsumerConfig(
-                durable_name=self._names.wake_consumer,
-                deliver_policy=DeliverPolicy.ALL,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_SECONDS,
-                max_deliver=-1,
-                max_ack_pending=ACK_PENDING_MAX,
-                filter_subject=self._names.wake_filter(),
-            )
-            try:
-                await self._connection.js.add_consumer(self._names.timers, wanted)
-                pull = Pull(self._connection, self._names.timers, self._names.wake_consumer)
-                await pull.open()
-            except (NatsError, nats.js.errors.Error, OSError):
-                return None
-            self._pull = pull
-        return self._pull
-
-    async def _drop(self) -> None:
-        if self._pull is not None:
-            await self._pull.close()
-            self._pull = None
+    async def _ensure_consumer(self) -> None:
+        wanted = shared_consumer(self._names.wake_consumer, ACK_PENDING_MAX, subjects=self._names.wake_filter())
+        await self._connection.js.add_consumer(self._names.timers, wanted)

@@ -72,7 +72,7 @@ class FanOut:
         except Exception as error:
             logger.exception("fan_out_failed", first=message.sequence, count=1)
             if message.deliveries < DELIVERIES_MAX:
-                await self._inbox.give_back(message.reply, RETRY_SECONDS)
+                await message.delivery.give_back(RETRY_SECONDS)
             else:
                 await self._reject(message, _broken(error))
 
@@ -101,9 +101,9 @@ class FanOut:
         try:
             if not await self._inbox.is_settled(message.sequence):
                 return False
-            await self._inbox.ack(message)
+            await message.delivery.ack()
         except Unavailable:
-            await self._inbox.give_back(message.reply, RETRY_SECONDS)
+            await message.delivery.give_back(RETRY_SECONDS)
         return True
 
     async def _conclude(self, message: Published, plan: Plan, verdicts: list[Verdict]) -> None:
@@ -119,7 +119,7 @@ class FanOut:
                     return
                 refused.append((function, verdict.code, verdict.detail))
             else:
-                await self._inbox.give_back(message.reply, RETRY_SECONDS)
+                await message.delivery.give_back(RETRY_SECONDS)
                 return
         fact = EventFannedOut(
             at=self._clock(),
@@ -154,9 +154,9 @@ class FanOut:
             pass
         except Unavailable as error:
             logger.warning("fan_out_postponed", sequence=message.sequence, error=str(error))
-            await self._inbox.give_back(message.reply, RETRY_SECONDS)
+            await message.delivery.give_back(RETRY_SECONDS)
             return
-        await self._inbox.ack(message)
+        await message.delivery.ack()
 
 
 def _broken(error: Exception) -> Rejected:
