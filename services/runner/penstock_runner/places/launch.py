@@ -6,7 +6,6 @@ as little as it can, since every attempt pays for it.
 """
 
 import os
-import signal
 import sys
 
 RESULT_FD = 3
@@ -21,7 +20,7 @@ def main() -> None:
     package = type(sys)("penstock")
     package.__path__ = [kit]
     sys.modules["penstock"] = package
-    from penstock_runner.workers.confine import die_with, no_core_dumps
+    from penstock_runner.workers.confine import die_with, no_core_dumps, usual_signals
     from penstock_runner.workers.walls import build
 
     die_with(int(runner))
@@ -30,9 +29,7 @@ def main() -> None:
         build(walls.split(os.pathsep)[1:])
         # The walls may have made the kernel forget it.
         die_with(int(runner))
-    # Python ignores these, and what is ignored stays ignored in the command.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    usual_signals()
     if int(result) == RESULT_FD:
         os.set_inheritable(RESULT_FD, True)
     else:

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 
 from penstock.service.kernel import die_with_parent
 
@@ -16,6 +17,12 @@ def die_with(parent: int) -> None:
 
 def no_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def usual_signals() -> None:
+    """Python ignores these, and what is ignored stays ignored in a program that takes its place."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def limit_memory(size: int) -> None:

@@ -4,10 +4,9 @@ Started as `python -m penstock_runner.workers.launch PROGRAM... SOCKET MARKER RU
 """
 
 import os
-import signal
 import sys
 
-from penstock_runner.workers.confine import die_with, no_core_dumps
+from penstock_runner.workers.confine import die_with, no_core_dumps, usual_signals
 from penstock_runner.workers.hosts import HIDDEN
 from penstock_runner.workers.walls import build
 
@@ -21,9 +20,7 @@ def main() -> None:
         print(f"JavaScript functions are not kept from the {' and '.join(missing)} of the services.", file=sys.stderr)
     die_with(int(command[-1]))
     no_core_dumps()
-    # Python ignores these, and what is ignored stays ignored in the program.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    usual_signals()
     os.execv(command[0], command)  # noqa: S606 - no shell is meant
 
 
