@@ -22,7 +22,7 @@ def _listed(monkeypatch: pytest.MonkeyPatch, width: int) -> list[str]:
     monkeypatch.setattr(output, "console", console)
     monkeypatch.setattr(executions, "console", console)
     with console.capture() as capture:
-        executions.print_page({"data": [FAILED], "next": None})
+        executions.print_executions({"data": [FAILED], "next": None})
     return capture.get().splitlines()
 
 
@@ -30,7 +30,7 @@ def test_a_list_of_executions_is_readable_at_80_columns(monkeypatch: pytest.Monk
     """Id, function, state and time stand in one line each, the code of the error below the state."""
     header, first, second = _listed(monkeypatch, 80)
     assert header.split() == ["id", "function", "state", "created"]
-    assert first.split() == [FAILED["id"], "contact_sheet", "failed", "01-31", "08:00:00"]
+    assert first.split() == [FAILED["id"], "contact_sheet", "failed", "01-31", "08:00:00Z"]
     assert second.split() == ["user_error"]
 
 

@@ -5,20 +5,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from penstock.cli.api import Api, segment
-from penstock.cli.output import (
-    Json,
-    console,
-    is_narrow,
-    parse_json,
-    print_json,
-    print_table,
-    state_text,
-    visible,
-)
+from penstock.cli.api import segment
+from penstock.cli.exchange import ask, order, print_page
+from penstock.cli.output import Json, clock, console, is_narrow, parse_json, state_text, visible
 from penstock.cli.show import show_
 from penstock.domain.errors import Rejected
-from penstock.service.settings import load_settings
 
 __all__ = ["cancel_", "list_", "rerun_", "reschedule_", "resume_", "send_", "show_", "why_"]
 
@@ -40,33 +31,22 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List executions, newest first."""
-    params = filters(state, function, metadata, event, parent)
-    params["limit"] = str(limit)
-    if cursor is not None:
-        params["cursor"] = cursor
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.get("/v1/executions", params)
-    if as_json:
-        print_json(answer)
-        return
-    print_page(answer)
+    params = {**filters(state, function, metadata, event, parent), "limit": str(limit), "cursor": cursor}
+    ask("/v1/executions", print_executions, as_json=as_json, params=params)
 
 
-def print_page(answer: dict[str, Any]) -> None:
+def print_executions(answer: dict[str, Any]) -> None:
     """A page of executions as a table that fits the terminal."""
     columns, row = (NARROW, _narrow_row) if is_narrow() else (COLUMNS, _row)
-    print_table(columns, [row(execution) for execution in answer["data"]], "No execution fits.")
-    if answer.get("next"):
-        console.print(f"more: --cursor {answer['next']}", soft_wrap=True)
+    print_page(answer, columns, row, "No execution fits.")
 
 
 def why_(execution: str, *, as_json: Json = False) -> None:
     """Say why EXECUTION does not run: the rule, who holds the slots, its place, and what would start it."""
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.get(f"/v1/executions/{segment(execution)}/why")
-    if as_json:
-        print_json(answer)
-        return
+    ask(f"/v1/executions/{segment(execution)}/why", _print_why, as_json=as_json)
+
+
+def _print_why(answer: dict[str, Any]) -> None:
     console.print(f"{answer['state']}: {answer['detail']}", markup=False, soft_wrap=True)
     if answer["position"] is not None:
         console.print(f"place in its line: {answer['position']}")
@@ -130,12 +110,8 @@ def send_(
     body: dict[str, Any] = {"body": parse_json(data, "--data"), "channel": channel}
     if message_id is not None:
         body["id"] = message_id
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/executions/{segment(execution)}/messages", body)
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"accepted: message {answer['id']}", markup=False)
+    path = f"/v1/executions/{segment(execution)}/messages"
+    order(path, body, lambda answer: f"accepted: message {answer['id']}", as_json=as_json)
 
 
 def reschedule_(
@@ -151,12 +127,8 @@ def reschedule_(
 
 
 def _change(execution: str, verb: str, body: dict[str, Any], as_json: bool) -> None:
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/executions/{segment(execution)}/{verb}", body)
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"accepted: execution {answer['id']} ({answer['state']})")
+    path = f"/v1/executions/{segment(execution)}/{verb}"
+    order(path, body, lambda answer: f"accepted: execution {answer['id']} ({answer['state']})", as_json=as_json)
 
 
 def filters(
@@ -192,11 +164,6 @@ def _narrow_row(execution: dict[str, Any]) -> tuple[Any, ...]:
         state.append(f"\n{error['code']}", style="dim")
     created = clock(execution["created_at"])[CENTURY_AND_YEAR:]
     return (execution["id"], execution["function"], state, created)
-
-
-def clock(instant: str) -> str:
-    """An RFC 3339 instant to the second."""
-    return instant.replace("T", " ")[:19]
 
 
 def _took(execution: dict[str, Any]) -> str:

@@ -2,24 +2,15 @@
 
 from typing import Any
 
-from penstock.cli.api import Api
-from penstock.cli.output import Json, print_json, print_table
-from penstock.service.settings import load_settings
+from penstock.cli.exchange import ask_page
+from penstock.cli.output import Json
+
+COLUMNS = ("function", "starts on", "runs", "retries", "concurrency", "timeout", "version", "runners")
 
 
 def list_(*, as_json: Json = False) -> None:
     """List functions with what starts them and their options."""
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.get("/v1/functions")
-    if as_json:
-        print_json(answer)
-        return
-    rows = [_row(function) for function in answer["data"]]
-    print_table(
-        ("function", "starts on", "runs", "retries", "concurrency", "timeout", "version", "runners"),
-        rows,
-        "No function yet. Start a runner: penstock up module:app",
-    )
+    ask_page("/v1/functions", COLUMNS, _row, "No function yet. Start a runner: penstock up module:app", as_json=as_json)
 
 
 def _row(function: dict[str, Any]) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from penstock.cli.api import Api, segment
-from penstock.cli.output import Json, console, print_json, print_table
+from penstock.cli.api import segment
+from penstock.cli.exchange import ask, order
+from penstock.cli.output import Json, console, print_table
 from penstock.domain.errors import Rejected
-from penstock.service.settings import load_settings
 
 Author = Annotated[str | None, Parameter(help="Who does it; by default the name of the user.")]
 Key = Annotated[str, Parameter(help="Only executions with this concurrency key.")]
@@ -18,11 +18,10 @@ KINDS = {"function": "functions", "limit": "shared", "throttle": "throttles", "r
 
 def list_(*, as_json: Json = False) -> None:
     """List limits with what they are now, what was declared, and how many use them."""
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.get("/v1/limits")
-    if as_json:
-        print_json(answer)
-        return
+    ask("/v1/limits", _print_limits, as_json=as_json)
+
+
+def _print_limits(answer: dict[str, Any]) -> None:
     rows = [_row(limit) for limit in answer["limits"]]
     print_table(("target", "limit", "declared", "used"), rows, "No limit is declared or set.")
     for pause in answer["paused"]:
@@ -49,9 +48,7 @@ def set_(
             raise Rejected("invalid_option", f"{target!r:.80} is no target; they are in `penstock limits list`.")
         path = f"/v1/limits/{KINDS[kind]}/{segment(name)}"
     body = {"limit": None if limit == "default" else int(limit), "author": author or getpass.getuser()}
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.put(path, body)
-    _done(answer, f"limit of {answer['target']}: {limit}", as_json)
+    order(path, body, lambda answer: f"limit of {answer['target']}: {limit}", as_json=as_json, method="PUT")
 
 
 def pause(function: str, *, key: Key = "", author: Author = None, as_json: Json = False) -> None:
@@ -75,17 +72,9 @@ def resume_all(*, author: Author = None, as_json: Json = False) -> None:
 
 
 def _switch(path: str, key: str, author: str | None, as_json: bool) -> None:
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(path, {"key": key, "author": author or getpass.getuser()})
-    verb = path.rpartition("/")[2]
-    _done(answer, f"{verb}d: {answer['target']}" + (f", key {key}" if key else ""), as_json)
-
-
-def _done(answer: dict[str, Any], sentence: str, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(sentence)
+    verb, of_key = path.rpartition("/")[2], f", key {key}" if key else ""
+    body = {"key": key, "author": author or getpass.getuser()}
+    order(path, body, lambda answer: f"{verb}d: {answer['target']}{of_key}", as_json=as_json)
 
 
 def _row(limit: dict[str, Any]) -> tuple[str, ...]:

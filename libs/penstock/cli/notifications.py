@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from penstock.cli.api import Api, segment
-from penstock.cli.output import Json, console, fail, fail_with, print_json, print_table, state_text
+from penstock.cli.api import segment
+from penstock.cli.exchange import ask_page, order
+from penstock.cli.output import Json, clock, console, fail, fail_with, print_json, print_table, state_text
 from penstock.cli.trial import try_rule
 from penstock.domain.errors import Rejected
 from penstock.jetstream.refused import StartRefused
@@ -14,6 +15,7 @@ from penstock.ports import Unavailable
 from penstock.service.settings import load_settings
 
 COLUMNS = ("created", "channel", "rule", "state", "text", "last attempt", "id")
+NONE = "No notification. Channels and rules stand in notify.toml; see the README."
 TRIAL_COLUMNS = ("at", "about", "times", "text")
 
 
@@ -28,17 +30,10 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List notifications with what became of them, the latest first."""
-    wanted = {"state": state, "channel": channel, "rule": rule, "function": function, "cursor": cursor}
-    params = {"limit": str(limit), **{name: value for name, value in wanted.items() if value is not None}}
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.get("/v1/notifications", params)
-    if as_json:
-        print_json(answer)
-        return
-    rows = [_row(each) for each in answer["data"]]
-    print_table(COLUMNS, rows, "No notification. Channels and rules stand in notify.toml; see the README.")
-    if answer.get("next"):
-        console.print(f"more: --cursor {answer['next']}", soft_wrap=True)
+    params = {
+        "state": state, "channel": channel, "rule": rule, "function": function, "cursor": cursor, "limit": str(limit),
+    }  # fmt: skip
+    ask_page("/v1/notifications", COLUMNS, _row, NONE, as_json=as_json, params=params)
 
 
 def replay_(
@@ -57,22 +52,14 @@ def replay_(
         return
     assert notification is not None
     body = {"channel": channel} if channel is not None else {}
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/notifications/{segment(notification)}/replay", body)
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"on its way again to {', '.join(answer['channels'])}")
+    path = f"/v1/notifications/{segment(notification)}/replay"
+    order(path, body, lambda answer: f"on its way again to {', '.join(answer['channels'])}", as_json=as_json)
 
 
 def enable_(channel: str, *, as_json: Json = False) -> None:
     """Send to CHANNEL again, whose receiver had answered that it wants nothing more."""
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/channels/{segment(channel)}/enable", {})
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"channel {answer['channel']} is enabled")
+    path = f"/v1/channels/{segment(channel)}/enable"
+    order(path, {}, lambda answer: f"channel {answer['channel']} is enabled", as_json=as_json)
 
 
 def _try(rule: str, since: str, as_json: bool) -> None:
@@ -87,7 +74,7 @@ def _try(rule: str, since: str, as_json: bool) -> None:
     if as_json:
         print_json(trial)
         return
-    rows = [(_clock(each["at"]), each["about"], str(each["count"]), each["text"]) for each in trial["data"]]
+    rows = [(clock(each["at"]), each["about"], str(each["count"]), each["text"]) for each in trial["data"]]
     print_table(TRIAL_COLUMNS, rows, f"Rule {rule} would have told nothing.")
     told = "1 notification" if len(rows) == 1 else f"{len(rows)} notifications"
     console.print(f"{told} out of {trial['facts']} facts; nothing was sent.")
@@ -96,8 +83,4 @@ def _try(rule: str, since: str, as_json: bool) -> None:
 def _row(each: dict[str, Any]) -> tuple[Any, ...]:
     last = each["attempts"][-1]["detail"] if each["attempts"] else ""
     state = state_text(each["state"])
-    return _clock(each["created_at"]), each["channel"], each["rule"], state, each["text"], last, each["id"]
-
-
-def _clock(instant: str) -> str:
-    return instant.replace("T", " ")[:19] + "Z"
+    return clock(each["created_at"]), each["channel"], each["rule"], state, each["text"], last, each["id"]

@@ -72,6 +72,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], em
         console.print(empty)
 
 
+def clock(instant: str) -> str:
+    """An RFC 3339 instant in UTC, to the second."""
+    return instant.replace("T", " ")[:19] + "Z"
+
+
 def state_text(state: str) -> Text:
     """The state in its colour."""
     return Text(state, style=STATE_STYLES.get(state, ""))

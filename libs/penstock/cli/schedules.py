@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from penstock.cli.api import Api, segment
-from penstock.cli.output import Json, console, print_json, print_table
+from penstock.cli.exchange import ask_page, order
+from penstock.cli.output import Json, clock, console, print_json, print_table
 from penstock.service.settings import load_settings
 
 COLUMNS = ("schedule", "function", "when", "state", "next", "last")
@@ -20,16 +21,10 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List schedules with their next tick."""
-    params = {"limit": str(limit), **({"cursor": cursor} if cursor is not None else {})}
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.get("/v1/schedules", params)
-    if as_json:
-        print_json(answer)
-        return
-    rows = [_row(schedule) for schedule in answer["data"]]
-    print_table(COLUMNS, rows, "No schedule yet. Declare one with @app.cron.")
-    if answer.get("next"):
-        console.print(f"more: --cursor {answer['next']}", soft_wrap=True)
+    params = {"limit": str(limit), "cursor": cursor}
+    ask_page(
+        "/v1/schedules", COLUMNS, _row, "No schedule yet. Declare one with @app.cron.", as_json=as_json, params=params
+    )
 
 
 def show_(
@@ -47,7 +42,7 @@ def show_(
         print_json(shown)
         return
     rows = [(field, str(shown[field])) for field in FIELDS if shown.get(field) not in (None, "")]
-    rows += [("next" if not number else "", _clock(tick)) for number, tick in enumerate(shown["next_ticks"])]
+    rows += [("next" if not number else "", clock(tick)) for number, tick in enumerate(shown["next_ticks"])]
     print_table(("field", "value"), rows, "")
     console.print("\n[bold]ticks[/bold]")
     print_table(TICK_COLUMNS, [_tick(tick) for tick in shown["ticks"]], "None yet.")
@@ -65,12 +60,8 @@ def resume_(key: str, *, as_json: Json = False) -> None:
 
 def trigger_(key: str, *, as_json: Json = False) -> None:
     """Start an execution of schedule KEY now."""
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/schedules/{segment(key)}/trigger", {})
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"accepted: execution {answer['id']} ({answer['state']})")
+    path = f"/v1/schedules/{segment(key)}/trigger"
+    order(path, {}, lambda answer: f"accepted: execution {answer['id']} ({answer['state']})", as_json=as_json)
 
 
 def backfill_(
@@ -81,40 +72,28 @@ def backfill_(
     as_json: Json = False,
 ) -> None:
     """Make up for the ticks of schedule KEY in a span of the past."""
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/schedules/{segment(key)}/backfill", {"from": start, "to": to})
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"accepted: {answer['ticks']} ticks of {answer['key']}")
+    path, body = f"/v1/schedules/{segment(key)}/backfill", {"from": start, "to": to}
+    order(path, body, lambda answer: f"accepted: {answer['ticks']} ticks of {answer['key']}", as_json=as_json)
 
 
 def _change(key: str, verb: str, as_json: bool) -> None:
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/schedules/{segment(key)}/{verb}", {})
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"schedule {answer['key']} is {answer['state']}")
+    path = f"/v1/schedules/{segment(key)}/{verb}"
+    order(path, {}, lambda answer: f"schedule {answer['key']} is {answer['state']}", as_json=as_json)
 
 
 def _row(schedule: dict[str, Any]) -> tuple[str, ...]:
     when = f"every {schedule['every']}" if schedule["every"] else f"{schedule['cron']} ({schedule['timezone']})"
-    coming = _clock(schedule["next_ticks"][0]) if schedule["next_ticks"] else "-"
-    last = _clock(schedule["last_tick"]) if schedule["last_tick"] else "-"
+    coming = clock(schedule["next_ticks"][0]) if schedule["next_ticks"] else "-"
+    last = clock(schedule["last_tick"]) if schedule["last_tick"] else "-"
     return schedule["key"], schedule["function"], when, schedule["state"], coming, last
 
 
 def _tick(tick: dict[str, Any]) -> tuple[str, ...]:
     return (
-        _clock(tick["tick"]),
+        clock(tick["tick"]),
         tick["outcome"],
         tick["reason"] or "",
         f"{tick['late_ms']}ms" if tick["execution_id"] else "",
         str(tick.get("count", 1)),
         tick["execution_id"] or "",
     )
-
-
-def _clock(instant: str) -> str:
-    return instant.replace("T", " ")[:19] + "Z"

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from penstock.cli.api import Api
-from penstock.cli.executions import clock, filters
-from penstock.cli.output import Json, console, errors, print_json_line, state_text, visible
+from penstock.cli.executions import filters
+from penstock.cli.output import Json, clock, console, errors, print_json_line, state_text, visible
 from penstock.cli.show import progress_text
 from penstock.service.settings import load_settings
 from penstock.wire.sse import LAST_EVENT_ID, ServerEvent, ServerEventParser

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from penstock.cli.api import Api, segment
-from penstock.cli.output import Json, console, parse_json, print_json
-from penstock.service.settings import load_settings
+from penstock.cli.api import segment
+from penstock.cli.exchange import order
+from penstock.cli.output import Json, parse_json
 
 
 def complete(
@@ -30,9 +30,6 @@ def reject(
 
 
 def _use(token: str, body: dict[str, Any], as_json: bool) -> None:
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post(f"/v1/tokens/{segment(token.rpartition('/')[2])}", body)
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"accepted: execution {answer['id']} is answered ({answer['outcome']})")
+    path = f"/v1/tokens/{segment(token.rpartition('/')[2])}"
+    sentence = "accepted: execution {id} is answered ({outcome})"
+    order(path, body, lambda answer: sentence.format_map(answer), as_json=as_json)

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from penstock.cli.api import Api
-from penstock.cli.output import Json, console, parse_json, print_json
-from penstock.service.settings import load_settings
+from penstock.cli.exchange import order
+from penstock.cli.output import Json, parse_json
 
 
 def trigger(
@@ -26,9 +25,7 @@ def trigger(
     if id is not None:
         body = {"specversion": "1.0", "id": id, "source": source, "type": name, "data": value}
         headers = {"Content-Type": "application/cloudevents+json"}
-    with Api(load_settings(), as_json=as_json) as api:
-        answer = api.post("/v1/events", body, headers)
-    if as_json:
-        print_json(answer)
-    else:
-        console.print(f"accepted: event {answer['id']} at {answer['sequence']}")
+    order(
+        "/v1/events", body, lambda answer: f"accepted: event {answer['id']} at {answer['sequence']}",
+        as_json=as_json, headers=headers,
+    )  # fmt: skip
