@@ -72,6 +72,10 @@ steps_per_execution_max = 100_000
 """Steps, waits and calls together."""
 step_name_chars_max = 128
 """Also the names of waits, calls and channels."""
+waits_open_max = 1000
+"""Waits of one execution that are open at once."""
+waits_opened_bytes_max = 512 * 1024
+"""Waits that are opened together, with what they match: they travel in one fact."""
 token_chars_max = 1024
 """Longest token of a wait: the name of the wait is part of it."""
 message_bytes_max = 128 * 1024

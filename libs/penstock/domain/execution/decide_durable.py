@@ -1,5 +1,6 @@
 """The rules of durable code: steps, waits, children, messages, undoing. Pure, as `decide.py`, which calls them."""
 
+import msgspec
 from msgspec.structs import replace
 
 from penstock.domain.errors import Rejected
@@ -13,6 +14,8 @@ from penstock.domain.limits import (
     delay_seconds_max,
     messages_unread_max,
     steps_per_execution_max,
+    waits_open_max,
+    waits_opened_bytes_max,
 )
 
 Facts = list[f.AnyFact]
@@ -33,6 +36,16 @@ def _require_room(state: Execution, keys: list[str]) -> None:
     new = sum(key not in state.ops and key not in state.waits for key in keys)
     if new and held + new > steps_per_execution_max and state.compensating is None:
         raise Rejected("invalid_option", f"An execution has at most {steps_per_execution_max} steps, waits and calls.")
+
+
+def _require_bounded(state: Execution, opened: list[f.Wait]) -> None:
+    """Raises Rejected `invalid_option` when more would wait at once than a fact and a fold can bear."""
+    if len(state.waits) + len(opened) > waits_open_max:
+        raise Rejected(
+            "invalid_option", f"At most {waits_open_max} waits and calls are open at once; make fewer at a time."
+        )
+    if len(msgspec.json.encode(opened)) > waits_opened_bytes_max:
+        raise Rejected("invalid_option", f"Waits that are opened together have at most {waits_opened_bytes_max} bytes.")
 
 
 def retry_time(policy: RetryPolicy, k: int, retry_after: float | None, now: int, dice: float) -> int:
@@ -111,6 +124,7 @@ def open_waits(state: Execution, command: c.OpenWaits, now: int) -> Facts:
         elif wait.key not in state.waits:
             opened.append(wait)
     opened = [wait for wait in opened if wait.group not in decided]
+    _require_bounded(state, opened)
     known = {*state.waits, *(wait.key for wait in opened)}
     # What is being cancelled does not wait; undoing steps may, whatever it ends in.
     may_suspend = state.state is State.RUNNING or state.compensating is not None
