@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock.wire": ("msgspec", "penstock.domain", "penstock.wire"),
     "penstock.ports": ("msgspec", "penstock.domain"),
     "penstock.handle": ("msgspec", *CORE),
+    "penstock.defer": ("msgspec", "penstock.defer", *CORE),
     "penstock": ("penstock.client", "penstock.functions"),
     "penstock.functions": ("msgspec", "cel", "penstock.functions", "penstock.client", *CORE),
     "penstock.client": (
@@ -25,7 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock.jetstream": ("nats", "msgspec", "structlog", "penstock.jetstream", *CORE),
     "penstock.egress": ("httpcore2", "standardwebhooks", "penstock.egress", *CORE),
     "penstock.telemetry": ("opentelemetry", "msgspec", "structlog", "penstock.telemetry", *CORE),
-    "penstock.service": ("cel", "litestar", "uvicorn", "msgspec", "structlog", *CORE, *KIT),
+    "penstock.service": ("cel", "litestar", "uvicorn", "msgspec", "structlog", "penstock.defer", *CORE, *KIT),
     "penstock.cli": (
         *("cyclopts", "rich", "httpx2", "msgspec", "structlog", "uvloop"),
         *("penstock.cli", "penstock.bench", *CORE, *KIT),
@@ -35,7 +36,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("msgspec", "pytest", "httpx2", "penstock.testing", "penstock.functions", "penstock.client", *CORE),
     ),
     "penstock.examples": ("penstock", "PIL", "msgspec"),
-    "penstock_ingest": (*SERVICE, "litestar", "cel", "jsonschema_rs", "uuid_utils", "penstock_ingest"),
+    "penstock_ingest": (
+        *SERVICE,
+        "litestar",
+        "cel",
+        "jsonschema_rs",
+        "uuid_utils",
+        "penstock.defer",
+        "penstock_ingest",
+    ),
     "penstock_scheduler": (*SERVICE, "uuid_utils", "penstock_scheduler"),
     "penstock_runner": (
         *(*SERVICE, "uvloop", "uuid_utils", "opentelemetry"),
@@ -43,7 +52,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("penstock.egress", "standardwebhooks"),
     ),
     "penstock_notifier": (*SERVICE, "litestar", "aiosmtplib", "penstock.egress", "penstock_notifier"),
-    "penstock_query": (*SERVICE, "litestar", "sqlalchemy", "penstock_query"),
+    "penstock_query": (*SERVICE, "litestar", "sqlalchemy", "penstock.defer", "penstock_query"),
 }
 
 ENTRY_POINTS = ("penstock.cli.main",)

@@ -20,6 +20,7 @@ from litestar.openapi.spec.media_type import OpenAPIMediaType
 from litestar.openapi.spec.schema import Schema
 from litestar.response.base import ASGIResponse
 
+from penstock.service.dialect import DIALECT, Dialect
 from penstock.service.problems import Answer
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
@@ -55,6 +56,7 @@ class DirectRoute(NamedTuple):
     suffix: str | None
     handle: Handle
     is_open: bool = False
+    method: str = HttpMethod.POST.value
 
     def match(self, path: str) -> str | None:
         """The variable part, or None for another path."""
@@ -80,13 +82,9 @@ def direct_post(
     method: HttpMethod = HttpMethod.POST,
     is_open: bool = False,
 ) -> HTTPRouteHandler:
-    """A POST route. `path` may hold one variable; `body`, `answer` and `example` document it.
-
-    A rare one may have another `method`: it takes the same, and is answered with Litestar.
+    """A POST route, or one of another `method`. `path` may hold one variable; `body`, `answer` and `example`
+    document it.
     """
-    variable = _VARIABLE.search(path)
-    prefix, suffix = (path[: variable.start()], path[variable.end() :]) if variable else (path, None)
-    direct = DirectRoute(prefix, suffix, handle, is_open)
     (schema,), components = msgspec.json.schema_components([body], ref_template="#/components/schemas/{name}")
 
     @dataclass
@@ -97,14 +95,6 @@ def direct_post(
             if method != HttpMethod.DELETE:
                 self.request_body = RequestBody(content=dict.fromkeys(media_types, content), required=True)
 
-    async def answer_slowly(request: Request[Any, Any, Any]) -> ASGIResponse:
-        headers = {key.lower(): value for key, value in request.scope["headers"]}
-        value = next(iter(request.path_params.values()), "")
-        done = await handle(Call(str(value), headers, await request.body()))
-        return ASGIResponse(
-            body=done.body, status_code=done.status, media_type=done.media_type, headers=dict(done.headers)
-        )
-
     return route(
         _VARIABLE.sub(r"{\1:str}", path),
         http_method=method,
@@ -114,5 +104,33 @@ def direct_post(
         operation_class=Documented,
         security=[{}] if is_open else None,
         responses={status: ResponseSpec(answer, generate_examples=False, description="Accepted")},
-        opt={COMPONENTS: components} | ({OPTION: direct} if method == HttpMethod.POST else {}),
-    )(answer_slowly)
+        opt={COMPONENTS: components, OPTION: _direct(path, handle, method, is_open=is_open)},
+    )(_slowly(handle))
+
+
+def foreign(path: str, handle: Handle, dialect: Dialect, method: HttpMethod = HttpMethod.POST) -> HTTPRouteHandler:
+    """A route that speaks a dialect. Our OpenAPI document leaves it out: its form is defined elsewhere."""
+    return route(
+        _VARIABLE.sub(r"{\1:str}", path),
+        http_method=method,
+        include_in_schema=False,
+        opt={OPTION: _direct(path, handle, method), DIALECT: dialect},
+    )(_slowly(handle))
+
+
+def _direct(path: str, handle: Handle, method: HttpMethod, *, is_open: bool = False) -> DirectRoute:
+    variable = _VARIABLE.search(path)
+    prefix, suffix = (path[: variable.start()], path[variable.end() :]) if variable else (path, None)
+    return DirectRoute(prefix, suffix, handle, is_open, method.value)
+
+
+def _slowly(handle: Handle) -> Callable[[Request[Any, Any, Any]], Awaitable[ASGIResponse]]:
+    async def answer_slowly(request: Request[Any, Any, Any]) -> ASGIResponse:
+        headers = {key.lower(): value for key, value in request.scope["headers"]}
+        value = next(iter(request.path_params.values()), "")
+        done = await handle(Call(str(value), headers, await request.body()))
+        return ASGIResponse(
+            body=done.body, status_code=done.status, media_type=done.media_type, headers=dict(done.headers)
+        )
+
+    return answer_slowly

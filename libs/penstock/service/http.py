@@ -16,10 +16,12 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from penstock.domain.errors import Rejected
 from penstock.domain.limits import message_bytes_max, request_bytes_max
 from penstock.ports import Unavailable
+from penstock.service.bodies import read_body
+from penstock.service.dialect import Knock, dialect_at, dialects_of, is_bearer
 from penstock.service.direct import OPTION, Call, DirectRoute
 from penstock.service.openapi import document, openapi_config
 from penstock.service.pages import SIGN_IN, Door, is_page
-from penstock.service.problems import Answer, problem_answer
+from penstock.service.problems import Answer, Trouble, problem, problem_answer, trouble_of
 from penstock.service.session import Sessions, session_of
 
 logger = structlog.get_logger("penstock")
@@ -39,11 +41,16 @@ PREFLIGHT = {
     "Access-Control-Max-Age": "600",
 }
 
+NO_KEY = Trouble("unauthorized", "The API key is missing or wrong.")
+
 Check = Callable[[], str | None]
 
 
 class HttpApp:
-    """ASGI: key (for pages a session will do), size, direct routes, Litestar; every error is a problem document."""
+    """ASGI: key (for pages a session will do), size, direct routes, Litestar.
+
+    Every error is a problem document, or what the dialect of its address makes of it.
+    """
 
     def __init__(
         self,
@@ -63,10 +70,12 @@ class HttpApp:
         self._key = api_key.encode()
         self._door = Door(Sessions(api_key), secure=secure)
         self._direct = _direct_routes(routes)
+        self._open = [each for every in self._direct.values() for each in every if each.is_open]
+        self._dialects = dialects_of(routes)
         self._open_paths = OPEN_PATHS | {METRICS_PATH} if metrics_open else OPEN_PATHS
         self.litestar = Litestar(
             route_handlers=[*routes, *_health_routes(checks)],
-            exception_handlers={HTTPException: _handle, Rejected: _handle, Unavailable: _handle, Exception: _handle},
+            exception_handlers=dict.fromkeys((HTTPException, Rejected, Unavailable, Exception), self._handle),
             openapi_config=openapi_config(),
             logging_config=None,
             request_max_body_size=request_bytes_max,
@@ -78,32 +87,58 @@ class HttpApp:
             await self.litestar(scope, receive, send)
             return
         path, method = scope["path"], scope["method"]
-        headers = dict(scope["headers"])
-        if not (self._is_authorised(headers.get(b"authorization", b"")) or self._is_open(path)):
-            refusal = await self._at_the_door(path, method, scope["query_string"], headers, receive)
-            if refusal is not None:
-                await _send_answer(send, refusal)
+        knock = Knock(path, method, scope["query_string"], dict(scope["headers"]))
+        refusal = await self._refusal(knock, receive)
+        if refusal is not None:
+            await _send_answer(send, refusal)
+            return
+        for direct in self._direct.get(method, ()):
+            value = direct.match(path)
+            if value is not None:
+                await _send_answer(send, await self._answer(direct, value, knock, receive))
                 return
-        if method in ("POST", "OPTIONS"):
-            for direct in self._direct:
-                value = direct.match(path)
-                if value is not None and method == "POST":
-                    await _send_answer(send, await _answer(direct, value, headers, receive, path))
-                    return
-                if value is not None and direct.is_open:
-                    await _send_answer(send, Answer(204, b"", {**CROSS_ORIGIN, **PREFLIGHT}))
-                    return
+        if method == "OPTIONS" and self._is_open(path):
+            await _send_answer(send, Answer(204, b"", {**CROSS_ORIGIN, **PREFLIGHT}))
+            return
         await self.litestar(scope, receive, send)
 
-    def _is_open(self, path: str) -> bool:
-        return path in self._open_paths or any(each.is_open and each.match(path) is not None for each in self._direct)
+    async def _refusal(self, knock: Knock, receive: Receive) -> Answer | None:
+        """What to answer whoever may not come in; None lets the request in."""
+        dialect = dialect_at(self._dialects, knock.path)
+        if dialect is not None:
+            return None if dialect.admits(knock, self._is_key) else dialect.word(NO_KEY, knock.path)
+        if self._is_authorised(knock.authorization) or knock.path in self._open_paths or self._is_open(knock.path):
+            return None
+        return await self._at_the_door(knock, receive)
 
-    async def _at_the_door(
-        self, path: str, method: str, query: bytes, headers: Mapping[bytes, bytes], receive: Receive
-    ) -> Answer | None:
+    async def _answer(self, direct: DirectRoute, value: str, knock: Knock, receive: Receive) -> Answer:
+        limit = OPEN_REQUEST_BYTES_MAX if direct.is_open else request_bytes_max
+        try:
+            body = await read_body(knock.headers, receive, limit)
+            answer = await direct.handle(Call(value, knock.headers, body))
+        except Exception as error:
+            # The variable part of an open path is a right, and rights are not logged.
+            answer = self._worded(error, direct.prefix if direct.is_open else knock.path)
+        return answer._replace(headers={**answer.headers, **CROSS_ORIGIN}) if direct.is_open else answer
+
+    def _worded(self, error: Exception, path: str) -> Answer:
+        dialect, trouble = dialect_at(self._dialects, path), trouble_of(error, path)
+        return problem(trouble) if dialect is None else dialect.word(trouble, path)
+
+    def _handle(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        answer = self._worded(error, request.scope["path"])
+        return Response(
+            content=answer.body, status_code=answer.status, media_type=answer.media_type, headers=dict(answer.headers)
+        )
+
+    def _is_open(self, path: str) -> bool:
+        return any(each.match(path) is not None for each in self._open)
+
+    async def _at_the_door(self, knock: Knock, receive: Receive) -> Answer | None:
         """What to answer a request without the key; None lets it in, since it has a session and wants a page."""
+        path, method, query, headers = knock
         if not is_page(path):
-            return problem_answer(Rejected("unauthorized", "The API key is missing or wrong."))
+            return problem(NO_KEY)
         if path == SIGN_IN:
             try:
                 return self._door.sign_in(await read_body(headers, receive) if method == "POST" else b"")
@@ -111,48 +146,11 @@ class HttpApp:
                 return problem_answer(refusal, path)
         return self._door.refusal(path, query, method, session_of(headers))
 
+    def _is_key(self, given: bytes) -> bool:
+        return hmac.compare_digest(given, self._key)
+
     def _is_authorised(self, header: bytes) -> bool:
-        if hmac.compare_digest(header, self._bearer):
-            return True
-        scheme, _, key = header.partition(b" ")
-        return hmac.compare_digest(key.strip(), self._key) and scheme.lower() == b"bearer"
-
-
-async def _answer(
-    direct: DirectRoute, value: str, headers: Mapping[bytes, bytes], receive: Receive, path: str
-) -> Answer:
-    limit = OPEN_REQUEST_BYTES_MAX if direct.is_open else request_bytes_max
-    try:
-        answer = await direct.handle(Call(value, headers, await read_body(headers, receive, limit)))
-    except Exception as error:
-        # The variable part of an open path is a right, and rights are not logged.
-        answer = problem_answer(error, direct.prefix if direct.is_open else path)
-    return answer._replace(headers={**answer.headers, **CROSS_ORIGIN}) if direct.is_open else answer
-
-
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int = request_bytes_max) -> bytes:
-    """The whole body. Raises Rejected `payload_too_large` as soon as it is over the limit, announced or not."""
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
-    message: Any = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _too_large(limit)
-    return b"".join(parts)
-
-
-def _too_large(limit: int) -> Rejected:
-    return Rejected("payload_too_large", f"This address takes at most {limit} bytes.", limit=limit)
+        return hmac.compare_digest(header, self._bearer) or is_bearer(header, self._is_key)
 
 
 async def _send_answer(send: Send, answer: Answer) -> None:
@@ -163,16 +161,13 @@ async def _send_answer(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
-def _handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    answer = problem_answer(error, request.scope["path"])
-    return Response(
-        content=answer.body, status_code=answer.status, media_type=answer.media_type, headers=dict(answer.headers)
-    )
-
-
-def _direct_routes(routes: Iterable[ControllerRouterHandler]) -> list[DirectRoute]:
-    handlers = [each for each in routes if isinstance(each, HTTPRouteHandler)]
-    return [each.opt[OPTION] for each in handlers if OPTION in each.opt]
+def _direct_routes(routes: Iterable[ControllerRouterHandler]) -> dict[str, list[DirectRoute]]:
+    """By method."""
+    found: dict[str, list[DirectRoute]] = {}
+    for each in routes:
+        if isinstance(each, HTTPRouteHandler) and OPTION in each.opt:
+            found.setdefault(each.opt[OPTION].method, []).append(each.opt[OPTION])
+    return found
 
 
 def _health_routes(checks: Mapping[str, Check]) -> list[ControllerRouterHandler]:

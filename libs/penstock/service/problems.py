@@ -35,6 +35,26 @@ _HEADERS: dict[str, dict[str, str]] = {
 }
 
 
+class Trouble(NamedTuple):
+    """What went wrong with a request, before anybody has put it into the words of a door."""
+
+    code: str
+    """Of the catalogue."""
+    detail: str
+    pointers: list[tuple[str, str]] = []
+    members: Mapping[str, Any] = {}
+    headers: Mapping[str, str] = {}
+
+    @property
+    def sentence(self) -> str:
+        """What happened and what to do."""
+        hint = CATALOGUE[self.code].hint
+        return self.detail if hint in self.detail else f"{self.detail} {hint}"
+
+
+_UNAVAILABLE = Trouble("unavailable", "The event log does not answer.")
+
+
 class Answer(NamedTuple):
     """A finished answer: status, body and headers beside Content-Type and Content-Length."""
 
@@ -44,63 +64,66 @@ class Answer(NamedTuple):
     media_type: str = "application/json"
 
 
-def problem_members(
-    code: str,
-    detail: str,
-    pointers: list[tuple[str, str]] | None = None,
-    members: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def problem_members(trouble: Trouble) -> dict[str, Any]:
     """The problem document; further members never replace the standard ones."""
-    kind = CATALOGUE[code]
+    kind = CATALOGUE[trouble.code]
     return {
-        **(members or {}),
-        "type": PROBLEM_TYPE + code,
+        **trouble.members,
+        "type": PROBLEM_TYPE + trouble.code,
         "title": kind.title,
         "status": kind.status,
-        "detail": detail if kind.hint in detail else f"{detail} {kind.hint}",
-        "code": code,
-        "errors": [{"pointer": pointer, "detail": text} for pointer, text in pointers or []],
+        "detail": trouble.sentence,
+        "code": trouble.code,
+        "errors": [{"pointer": pointer, "detail": text} for pointer, text in trouble.pointers],
     }
 
 
 def rejected_members(error: Rejected) -> dict[str, Any]:
     """The problem document of a rejected request, also used for the single items of a batch."""
-    return problem_members(error.code, error.detail, error.pointers, error.members)
+    return problem_members(_rejected(error))
 
 
 def unavailable_members() -> dict[str, Any]:
-    return problem_members("unavailable", "The event log does not answer.")
+    return problem_members(_UNAVAILABLE)
 
 
 def problem_answer(error: Exception, path: str = "") -> Answer:
     """The answer to a request that ended with this error. Nothing about an unforeseen error leaves the process."""
-    members, headers = _members_of(error, path)
-    code = members["code"]
+    return problem(trouble_of(error, path))
+
+
+def problem(trouble: Trouble) -> Answer:
+    """The problem document as an answer."""
+    members = problem_members(trouble)
     return Answer(
         status=members["status"],
         body=msgspec.json.encode(members, enc_hook=str),
-        headers={**headers, **_HEADERS.get(code, {})},
+        headers={**trouble.headers, **_HEADERS.get(trouble.code, {})},
         media_type=PROBLEM_MEDIA_TYPE,
     )
 
 
-def _members_of(error: Exception, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+def trouble_of(error: Exception, path: str) -> Trouble:
+    """What to tell the caller of this error; what is unforeseen is logged here and told nobody."""
     if isinstance(error, Rejected):
-        return rejected_members(error), {}
+        return _rejected(error)
     if isinstance(error, Unavailable):
         logger.warning("unavailable", path=path, error=str(error))
-        return unavailable_members(), {}
+        return _UNAVAILABLE
     if isinstance(error, ValidationException):
-        return _invalid(error), {}
+        return _invalid(error)
     if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
         allow = {key: value for key, value in (error.headers or {}).items() if key.lower() == "allow"}
-        code = _BY_STATUS[error.status_code]
-        return problem_members(code, _sentence(error, path)), allow
+        return Trouble(_BY_STATUS[error.status_code], _sentence(error, path), headers=allow)
     if isinstance(error, HTTPException) and 400 <= error.status_code < 500:
-        return problem_members("invalid_query", _sentence(error, path)), {}
+        return Trouble("invalid_query", _sentence(error, path))
     # Plain text: a rendered traceback may show local variables, and with them keys and payloads.
     logger.error("request_failed", path=path, stack="".join(traceback.format_exception(error)))
-    return problem_members("internal", "The request could not be carried out."), {}
+    return Trouble("internal", "The request could not be carried out.")
+
+
+def _rejected(error: Rejected) -> Trouble:
+    return Trouble(error.code, error.detail, error.pointers, error.members)
 
 
 def _sentence(error: HTTPException, path: str) -> str:
@@ -113,7 +136,7 @@ def _sentence(error: HTTPException, path: str) -> str:
     return f"{str(error.detail).rstrip('.')}."
 
 
-def _invalid(error: ValidationException) -> dict[str, Any]:
+def _invalid(error: ValidationException) -> Trouble:
     """Litestar lists the parameters at fault in `extra`: fields of the body, or parts of the address."""
     listed = error.extra if isinstance(error.extra, list) else []
     pointers, in_body = [], False
@@ -122,4 +145,4 @@ def _invalid(error: ValidationException) -> dict[str, Any]:
         in_body = in_body or item.get("source") == "body"
         pointers.append(("/" + key.replace(".", "/"), text))
     code = "invalid_arguments" if in_body else "invalid_query"
-    return problem_members(code, "The request does not have the documented form.", pointers)
+    return Trouble(code, "The request does not have the documented form.", pointers)

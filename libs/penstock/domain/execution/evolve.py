@@ -36,6 +36,7 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
                 state, n=n, sequence=sequence, updated_at=at,
                 state=State.CANCELLING if cancelling else State.QUEUED,
                 activation=0 if fact.gated else n, owner="", scheduled_at=None,
+                due_at=state.due_at if state.has_started else min(state.due_at, at),
             )  # fmt: skip
         case f.Admitted():
             return replace(
@@ -73,7 +74,7 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
         case f.Rescheduled():
             return replace(
                 state, n=n, sequence=sequence, updated_at=at, state=State.SCHEDULED, activation=0,
-                scheduled_at=fact.run_at,
+                scheduled_at=fact.run_at, due_at=fact.run_at,
             )  # fmt: skip
         case f.CancelRequested():
             return replace(
@@ -99,8 +100,8 @@ def _created(execution_id: str, fact: f.Enqueued, sequence: int) -> Execution:
     return Execution(
         id=execution_id, function=fact.function, n=fact.n, sequence=sequence,
         state=State.SCHEDULED if fact.run_at is not None else State.QUEUED,
-        created_at=fact.at, updated_at=fact.at, scheduled_at=fact.run_at, discard_at=fact.discard_at,
-        deadline_at=fact.deadline_at,
+        created_at=fact.at, updated_at=fact.at, scheduled_at=fact.run_at, due_at=fact.run_at or fact.at,
+        discard_at=fact.discard_at, deadline_at=fact.deadline_at,
         activation=fact.n if runnable else 0, gated=fact.gated, priority=fact.priority, retries=fact.retries,
         timeout=fact.timeout, metadata=fact.metadata, trace_id=fact.trace_id, parent_span=fact.parent_span,
         links=fact.links, event_id=fact.event_id, parent_id=fact.parent_id, root_id=fact.root_id,

@@ -88,6 +88,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: int
     updated_at: int
     scheduled_at: int | None = None
+    due_at: int = 0
+    """When it was to start: at once, at the end of its delay, or at the time to which it was moved last."""
     started_at: int | None = None
     finished_at: int | None = None
     discard_at: int | None = None
