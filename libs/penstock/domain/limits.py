@@ -30,6 +30,9 @@ atomic_batch_messages_max = 500
 metadata_keys_max = 32
 metadata_key_chars_max = 64
 metadata_value_chars_max = 512
+defer_metadata_keys_max = 25
+defer_metadata_chars_max = 256
+"""Metadata that comes in by Defer's API: its keys and its values, each of at least one character."""
 idempotency_key_chars_max = 256
 event_source_chars_max = 512
 event_id_chars_max = 256

@@ -16,6 +16,9 @@ from penstock.service.lifecycle import Routes, Runtime, Service
 from penstock.service.session import Sessions
 from penstock_ingest.accept import Acceptor
 from penstock_ingest.control import ControlRoutes
+from penstock_ingest.defer.routes import DeferRoutes
+from penstock_ingest.defer.start import Starter
+from penstock_ingest.defer.steer import Steerer
 from penstock_ingest.drafts import Drafter
 from penstock_ingest.events import EventRoutes
 from penstock_ingest.executions import ExecutionRoutes
@@ -52,6 +55,8 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     control = ControlRoutes(steering, timers, clock)
     signals = SignalRoutes(steering, runtime.signing_key)
     rerun = RerunRoutes(names.environment, runtime.log, payloads, drafter, acceptor, clock)
+    starter = Starter(runtime.registry, drafter, acceptor, rerun, clock)
+    defer = DeferRoutes(starter, Steerer(runtime.log, steering, timers), clock)
     schedules = ScheduleRoutes(names, ScheduleLog(runtime.log, gate.stamp_tick), timers, drafter, acceptor, gate, clock)
     flow = FlowRoutes(runtime.log, drafter, gate, clock)
     pages = PageRoutes(rerun.rerun, control.cancel, Sessions(find_key(runtime.settings) or ""))
@@ -60,7 +65,7 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     runtime.checks["ingest.fan_out"] = lambda: inbox.problem
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
-        doors = (events, executions, control, rerun, signals, schedules, flow, notifications, pages)
+        doors = (events, executions, control, rerun, signals, schedules, flow, notifications, pages, defer)
         yield [handler for each in doors for handler in each.handlers()]
     finally:
         await inbox.stop()

@@ -8,9 +8,9 @@ import uuid_utils
 from msgspec import Raw
 
 from penstock.domain.errors import Rejected
-from penstock.domain.execution.create import Origin, arguments_hash, enqueued
+from penstock.domain.execution.create import EMPTY_KWARGS, Origin, arguments_hash, enqueued
 from penstock.domain.execution.facts import Enqueued
-from penstock.domain.function.options import CallOptions, FunctionSpec, resolve
+from penstock.domain.function.options import CallOptions, FunctionSpec, ResolvedOptions, resolve
 from penstock.domain.ids import is_function_name, keyed_execution_id
 from penstock.domain.limits import arguments_bytes_max, payload_inline_bytes_max
 from penstock.jetstream.registry import FunctionRegistry
@@ -107,7 +107,19 @@ class Drafter:
         execution_id: str | None = None,
     ) -> Draft:
         """The first fact of this call. `key` comes from a header, `execution_id` was chosen already."""
-        args, kwargs = request.args, request.kwargs
+        self._check(spec, request.args, request.kwargs)
+        now = self._clock()
+        resolved = resolve(with_key(request.options, key), now)
+        if execution_id is None and resolved.idempotency_key is not None:
+            execution_id = keyed_execution_id(self._environment, spec.name, resolved.idempotency_key)
+        return self._made(spec, request.args, request.kwargs, resolved, now, origin, execution_id)
+
+    def draft_by(self, spec: FunctionSpec, args: Raw, resolved: ResolvedOptions, now: int, origin: Origin) -> Draft:
+        """The first fact of a call by position; the rules of its door have come to these options at `now`."""
+        self._check(spec, args, EMPTY_KWARGS)
+        return self._made(spec, args, EMPTY_KWARGS, resolved, now, origin, None)
+
+    def _check(self, spec: FunctionSpec, args: Raw, kwargs: Raw) -> None:
         size = len(bytes(args)) + len(bytes(kwargs))
         if size > arguments_bytes_max:
             raise Rejected(
@@ -121,15 +133,20 @@ class Drafter:
         if not isinstance(given_kwargs, dict):
             raise Rejected("invalid_arguments", "`kwargs` must be an object.", pointers=[("/kwargs", "not an object")])
         self._arguments.check(spec, given_args, given_kwargs)
-        now = self._clock()
-        resolved = resolve(with_key(request.options, key), now)
-        if execution_id is None:
-            given = resolved.idempotency_key
-            execution_id = (
-                uuid_utils.uuid7().hex if given is None else keyed_execution_id(self._environment, spec.name, given)
-            )
+
+    def _made(
+        self,
+        spec: FunctionSpec,
+        args: Raw,
+        kwargs: Raw,
+        resolved: ResolvedOptions,
+        now: int,
+        origin: Origin,
+        execution_id: str | None,
+    ) -> Draft:
+        execution_id = execution_id or uuid_utils.uuid7().hex
         upload, ref = None, None
-        if size > payload_inline_bytes_max:
+        if len(bytes(args)) + len(bytes(kwargs)) > payload_inline_bytes_max:
             upload = b'{"args":' + bytes(args) + b',"kwargs":' + bytes(kwargs) + b"}"
             # The content is part of the name: a request that conflicts must not replace what is stored.
             ref = f"arguments-{execution_id}-{arguments_hash(args, kwargs)}"

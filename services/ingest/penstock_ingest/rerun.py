@@ -9,7 +9,7 @@ from penstock.domain.execution.create import Origin, enqueued, same_time
 from penstock.domain.execution.facts import Enqueued
 from penstock.domain.function.options import CallOptions, ResolvedOptions, resolve
 from penstock.domain.ids import keyed_execution_id
-from penstock.domain.trace import parse_traceparent
+from penstock.domain.trace import SpanContext, parse_traceparent
 from penstock.ports import Clock, ExecutionLog, ObjectStore
 from penstock.service.direct import Call, direct_post
 from penstock.service.problems import Answer
@@ -59,12 +59,19 @@ class RerunRoutes:
 
     async def rerun(self, call: Call) -> Answer:
         body = parse_body(call, RerunBody)
-        recorded = await self._log.find(known_form(call.value))
+        caller, key = parse_traceparent(call.header(b"traceparent")), idempotency_key(call)
+        draft = await self.draft(call.value, caller, key=key, from_step=body.from_step)
+        return accepted_answer(await self._acceptor.accept(draft))
+
+    async def draft(
+        self, execution_id: str, caller: SpanContext | None, *, key: str | None = None, from_step: str | None = None
+    ) -> Draft:
+        """The first fact of the new execution. Raises Rejected, `unknown_execution` among others."""
+        recorded = await self._log.find(known_form(execution_id))
         first = recorded[0].fact if recorded else None
         if not isinstance(first, Enqueued):
-            raise unknown_execution(call.value)
+            raise unknown_execution(execution_id)
         spec = self._drafter.function(first.function)
-        key = idempotency_key(call)
         resolve(CallOptions(idempotency_key=key), 0)
         options = ResolvedOptions(
             run_at=None,
@@ -76,21 +83,16 @@ class RerunRoutes:
             retries=first.retries,
             timeout=first.timeout,
         )
-        origin = Origin(
-            caller=parse_traceparent(call.header(b"traceparent")),
-            event=first.event,
-            event_id=first.event_id,
-            rerun_of=call.value,
-        )
+        origin = Origin(caller=caller, event=first.event, event_id=first.event_id, rerun_of=execution_id)
         new_id = uuid_utils.uuid7().hex
         if key is not None:
             # A scope of its own: the key of a call and the key of a rerun never mean the same execution.
-            new_id = keyed_execution_id(self._environment, f"rerun {call.value}", key)
+            new_id = keyed_execution_id(self._environment, f"rerun {execution_id}", key)
         fact = enqueued(
             new_id, spec.name, first.args, first.kwargs, options, self._clock(), origin, first.arguments_ref
         )
         fact = replace(fact, keys=first.keys, members=first.members)
-        if body.from_step is not None:
-            ref = await store_inherited(recorded, body.from_step, new_id, self._objects)
-            fact = replace(fact, inherited_ref=ref, restarted_from=body.from_step)
-        return accepted_answer(await self._acceptor.accept(Draft(new_id, fact)))
+        if from_step is not None:
+            ref = await store_inherited(recorded, from_step, new_id, self._objects)
+            fact = replace(fact, inherited_ref=ref, restarted_from=from_step)
+        return Draft(new_id, fact)

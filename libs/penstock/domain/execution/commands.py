@@ -156,7 +156,10 @@ class WakeUp(Command, frozen=True, kw_only=True):
 
 
 class RequestCancel(Command, frozen=True, kw_only=True):
+    """Stop it. With `attempts_max` only if no more attempts have started: what runs meanwhile is left alone."""
+
     force: bool = False
+    attempts_max: int | None = None
 
 
 class ConfirmCancel(Command, frozen=True, kw_only=True):
@@ -166,9 +169,10 @@ class ConfirmCancel(Command, frozen=True, kw_only=True):
 
 
 class Reschedule(Command, frozen=True, kw_only=True):
-    """Move the earliest start; None means now."""
+    """Move the earliest start; None means now. `or_discard` allows a time at which it will have been discarded."""
 
     run_at: int | None = None
+    or_discard: bool = False
 
 
 class Resume(Command, frozen=True, kw_only=True):

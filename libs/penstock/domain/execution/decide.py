@@ -52,13 +52,7 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
             require_open(state, command.activation)
             return [f.Progressed(n=state.n + 1, at=now, done=command.done, total=command.total, note=command.note)]
         case c.Succeed():
-            require_open(state, command.activation)
-            return [
-                f.Succeeded(
-                    n=state.n + 1, at=now, attempt=state.attempt, result=command.result,
-                    result_ref=command.result_ref,
-                )
-            ]  # fmt: skip
+            return _succeed(state, command, now)
         case c.Fail():
             return _fail(state, command, now, dice)
         case c.LoseAttempt():
@@ -101,6 +95,15 @@ def _start(state: Execution, command: c.Start, now: int) -> list[f.AnyFact]:
             runner=command.runner, version=command.version, losses=command.losses,
         )
     ]  # fmt: skip
+
+
+def _succeed(state: Execution, command: c.Succeed, now: int) -> list[f.AnyFact]:
+    require_open(state, command.activation)
+    n = state.n + 1
+    if state.state is State.CANCELLING and state.cancel_forced and state.compensating is None:
+        # It was to be stopped without delay, and has only been quicker than the stop.
+        return final(state, f.Cancelled(n=n, at=now))
+    return [f.Succeeded(n=n, at=now, attempt=state.attempt, result=command.result, result_ref=command.result_ref)]
 
 
 def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.AnyFact]:
@@ -161,6 +164,8 @@ def _request_cancel(state: Execution, command: c.RequestCancel, now: int) -> lis
         raise Rejected("wrong_state", f"The execution is already {state.state}.", state=str(state.state))
     if state.compensating is not None:
         return []
+    if command.attempts_max is not None and state.attempt > command.attempts_max:
+        raise Rejected("wrong_state", f"The execution is {state.state} and is left alone.", state=str(state.state))
     if not state.owner:
         return final(state, f.Cancelled(n=state.n + 1, at=now))
     if state.state is State.CANCELLING and (state.cancel_forced or not command.force):
@@ -179,7 +184,7 @@ def _reschedule(state: Execution, command: c.Reschedule, now: int) -> list[f.Any
         if state.activation or state.state is State.QUEUED:
             return []
         return [f.Due(n=state.n + 1, at=now, gated=state.gated)]
-    if state.discard_at is not None and command.run_at >= state.discard_at:
+    if state.discard_at is not None and command.run_at >= state.discard_at and not command.or_discard:
         detail = "It would be discarded before this time, since it was not to start so late. Start it anew instead."
         raise Rejected("invalid_option", detail, pointers=[("/at", "after the last start")])
     if state.deadline_at is not None and command.run_at >= state.deadline_at:

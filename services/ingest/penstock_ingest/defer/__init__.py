@@ -1,0 +1,1 @@
+"""The doors of Defer's API through which something is written."""
