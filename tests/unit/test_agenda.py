@@ -54,3 +54,22 @@ def test_after_a_lost_attempt_it_is_never_taken_for_an_ungated_one() -> None:
     lost = f.AttemptLost(n=4, at=0, attempt=1, activation=2, runner="r1")
     facts = (enqueued(True), f.Admitted(n=2, at=0), started(3), lost, f.Due(n=5, at=0), started(6, 2), retried(7))
     assert gated(agenda_of(*facts)) is not False
+
+
+def test_what_could_not_be_woken_is_given_once_more() -> None:
+    """At the time that is asked for, and once."""
+    agenda = agenda_of(enqueued(False, run_at=5))
+    (entry,) = agenda.due(5, 10)
+    assert agenda.due(9, 10) == []
+    agenda.again(entry, 8)
+    assert agenda.due(7, 10) == []
+    assert (agenda.due(9, 10), agenda.due(9, 10)) == ([entry], [])
+
+
+def test_what_must_not_start_late_is_given_at_that_time() -> None:
+    """Apart from what has to be woken, and only while it has not started."""
+    first = f.Enqueued(n=1, at=0, function="f", trace_id=ONE, discard_at=5)
+    waiting, at_work = agenda_of(first), agenda_of(first, started(2))
+    assert (waiting.due(9, 10), waiting.due_discards(4, 10)) == ([], [])
+    assert [each.execution_id for each in waiting.due_discards(5, 10)] == [ONE]
+    assert at_work.due_discards(9, 10) == []

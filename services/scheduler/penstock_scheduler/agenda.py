@@ -8,6 +8,7 @@ A fold over the whole log that keeps only these, each in a few hundred bytes; pl
 import asyncio
 import heapq
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -109,6 +110,8 @@ class Agenda:
         self._told = 0
         """The time of the newest fact."""
         self._times: list[tuple[int, str]] = []
+        self._discards: list[tuple[int, str]] = []
+        self._again: dict[str, int] = {}
         """A heap of (time, execution); what does not match its entry any more is passed over."""
 
     def take(self, batch: Iterable[LogEntry]) -> None:
@@ -137,18 +140,30 @@ class Agenda:
                 self.shared.add(child, entry.execution_id)
 
     def due(self, before: int, limit: int) -> list[Entry]:
-        """Up to `limit` entries to be woken or discarded before this time; each is given once, and once per `again`."""
-        found: list[Entry] = []
-        while self._times and self._times[0][0] <= before and len(found) < limit:
-            when, execution_id = heapq.heappop(self._times)
+        """Up to `limit` entries to be woken before this time; each is given once, and once per `again`."""
+        return list(islice(self._taken(self._times, before, lambda each: (each.wakes_at, each.deadline_at)), limit))
+
+    def due_discards(self, before: int, limit: int) -> list[Entry]:
+        """The same for those that were not to start so late."""
+        return list(islice(self._taken(self._discards, before, lambda each: (each.discard_at,)), limit))
+
+    def _taken(
+        self, heap: list[tuple[int, str]], before: int, times_of: Callable[[Entry], tuple[int | None, ...]]
+    ) -> Iterator[Entry]:
+        while heap and heap[0][0] <= before:
+            when, execution_id = heapq.heappop(heap)
             entry = self.entries.get(execution_id)
-            if entry is not None and when in (entry.wakes_at, entry.discard_at, entry.deadline_at):
-                found.append(entry)
-        return found
+            if self._again.get(execution_id) == when:
+                del self._again[execution_id]
+            elif entry is None or when not in times_of(entry):
+                continue
+            if entry is not None:
+                yield entry
 
     def again(self, entry: Entry, when: int) -> None:
         """Give it once more, if it is still the same: what was to be done about it could not be done."""
         if self.entries.get(entry.execution_id) is entry:
+            self._again[entry.execution_id] = when
             heapq.heappush(self._times, (when, entry.execution_id))
 
     def to_check(self, limit: int) -> Iterator[Entry]:
@@ -275,7 +290,7 @@ class Agenda:
             heapq.heappush(self._times, (entry.wakes_at, entry.execution_id))
             self.unchecked[entry.execution_id] = None
         if entry.discard_at is not None:
-            heapq.heappush(self._times, (entry.discard_at, entry.execution_id))
+            heapq.heappush(self._discards, (entry.discard_at, entry.execution_id))
 
     def _wait_until(self, entry: Entry, wakes_at: int | None) -> None:
         """The first open wait ends at `wakes_at`. What should have ended before is over, though its fact is silent."""

@@ -4,6 +4,8 @@ Every decision is a conditional append, so that any number of copies may sweep a
 """
 
 import asyncio
+import time
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -19,6 +21,8 @@ from penstock_scheduler.wakeups import Waker
 logger = structlog.get_logger("penstock")
 
 PERIOD_SECONDS = 2.0
+DISCARD_SECONDS = 0.25
+"""Gap between two looks for what has not started in time."""
 LATE_SECONDS = 3.0
 """A wake-up comes 0.1 to 0.25 s after its time. What is later than this has lost it."""
 REPAIRS_MAX = 500
@@ -72,14 +76,21 @@ class Sweep:
             except Unavailable as problem:
                 logger.warning("sweep_interrupted", problem=str(problem))
             number += 1
+            await self._rest(stopping, period)
+
+    async def _rest(self, stopping: asyncio.Event, period: float) -> None:
+        """Until the next round; what is to be discarded does not wait for it."""
+        end = time.monotonic() + period
+        while not stopping.is_set() and (left := end - time.monotonic()) > 0:
             try:
-                await asyncio.wait_for(stopping.wait(), period)
+                await asyncio.wait_for(stopping.wait(), min(left, DISCARD_SECONDS))
             except TimeoutError:
-                continue
+                await self.discard_overdue()
 
     async def round(self) -> None:
         """Look at everything once, within bounds. Raises Unavailable."""
         await self.take_from_lapsed()
+        await self.discard_overdue()
         await self.wake_overdue()
         await self.restore_timers()
         await self.clear_spent()
@@ -101,8 +112,14 @@ class Sweep:
             return  # its activation was closed meanwhile
 
     async def wake_overdue(self) -> None:
-        """What is past its time by more than a wake-up takes is woken without one; so is what must be discarded."""
-        entries = self._agenda.due(self._clock() - self._late, REPAIRS_MAX)
+        """What is past its time by more than a wake-up takes is woken without one."""
+        await self._wake(self._agenda.due(self._clock() - self._late, REPAIRS_MAX))
+
+    async def discard_overdue(self) -> None:
+        """What has not started in time has no wake-up for that: most of it starts, and would leave it behind."""
+        await self._wake(self._agenda.due_discards(self._clock(), REPAIRS_MAX))
+
+    async def _wake(self, entries: Sequence[Entry]) -> None:
         answers = await asyncio.gather(
             *(self._waker.wake(entry.execution_id) for entry in entries), return_exceptions=True
         )

@@ -160,8 +160,24 @@ async def test_what_started_in_time_is_not_discarded(stage: Stage) -> None:
     await stage.send(execution_id, c.Start(activation=1, runner="r-alive"))
     await stage.follow()
     stage.sweep._late = -60 * SECOND
+    stage.sweep._clock = lambda: now() + 60 * SECOND
     await stage.sweep.round()
     assert await stage.kinds(execution_id) == ["enqueued", "started"]
+
+
+async def test_a_discard_does_not_wait_for_the_next_round(stage: Stage) -> None:
+    """It comes at its time, though nobody looks at the queue and the rounds are far apart."""
+    execution_id = await stage.create(discard_at=now() + SECOND // 3)
+    await stage.follow()
+    stopping = asyncio.Event()
+    sweeping = asyncio.create_task(stage.sweep.run(stopping, period=60))
+
+    async def is_discarded() -> bool:
+        return await stage.kinds(execution_id) == ["enqueued", "discarded"]
+
+    await eventually(is_discarded)
+    stopping.set()
+    await sweeping
 
 
 async def test_what_waits_past_the_time_of_the_whole_execution_fails(stage: Stage) -> None:
