@@ -192,6 +192,12 @@ def test_the_dice_decide_within_the_window() -> None:
     given(enqueued(), started()).when(command, dice=0.5).then(expected)
 
 
+def test_success_after_a_forced_cancel_is_a_cancel() -> None:
+    """It was to be stopped without delay, and nobody counts on its result any more."""
+    history = (enqueued(), started(), f.CancelRequested(n=3, at=0, force=True))
+    given(*history).when(succeed(), now=5).then(f.Cancelled(n=4, at=5))
+
+
 def test_failure_while_cancelling_is_a_cancel() -> None:
     """There is no retry of what somebody wants stopped."""
     history = (enqueued(), started(), f.CancelRequested(n=3, at=0))
@@ -338,6 +344,15 @@ def test_cancel_of_a_running_execution_is_a_request() -> None:
     given(enqueued(), started()).when(ASKED, now=5).then(f.CancelRequested(n=3, at=5))
 
 
+def test_cancel_of_what_has_not_started_leaves_a_later_attempt_alone() -> None:
+    """Whoever wants only that is told the state when it has begun meanwhile."""
+    fresh, second = c.RequestCancel(attempts_max=0), c.RequestCancel(attempts_max=1)
+    given(enqueued()).when(fresh, now=5).then(f.Cancelled(n=2, at=5))
+    given(enqueued(), started()).when(fresh).rejected("wrong_state")
+    given(enqueued(), started(), retry_scheduled()).when(fresh).rejected("wrong_state")
+    given(enqueued(), started(), retry_scheduled()).when(second, now=5).then(f.Cancelled(n=4, at=5))
+
+
 def test_cancel_again_decides_nothing() -> None:
     """It was asked already."""
     given(enqueued(), started(), f.CancelRequested(n=3, at=0)).when(ASKED).nothing()
@@ -404,6 +419,13 @@ def test_reschedule_to_the_past_means_now() -> None:
 def test_reschedule_to_now_leaves_a_queued_execution_in_its_place() -> None:
     """It does not go to the end of the queue."""
     given(enqueued()).when(c.Reschedule(), now=5).nothing()
+
+
+def test_reschedule_beyond_discard_at_is_stored_where_that_is_meant() -> None:
+    """Then it is discarded in time; else it would be a mistake."""
+    late = c.Reschedule(run_at=500, or_discard=True)
+    given(enqueued(discard_at=100)).when(late, now=5).then(f.Rescheduled(n=2, at=5, run_at=500))
+    given(enqueued(discard_at=100)).when(c.Reschedule(run_at=500), now=5).rejected("invalid_option")
 
 
 def test_reschedule_of_a_running_execution_is_refused() -> None:

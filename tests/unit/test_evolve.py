@@ -53,6 +53,15 @@ def test_due_opens_an_activation() -> None:
     assert (state.state, state.activation, state.wakes_at) == (State.QUEUED, 2, None)
 
 
+def test_a_retry_does_not_change_when_it_was_due() -> None:
+    """That is about the first start, and moves with it only."""
+    assert after(enqueued(at=7)).due_at == 7
+    moved = (enqueued(run_at=100), f.Rescheduled(n=2, at=5, run_at=200))
+    assert after(*moved).due_at == 200
+    again = (started(n=3), retry_scheduled(n=4, retry_at=300), f.Due(n=5, at=301))
+    assert after(*moved, *again).due_at == 200
+
+
 def test_started_sets_owner_and_attempt() -> None:
     """The first start is kept."""
     state = after(enqueued(), started(at=9))
