@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.client.errors import ExecutionFailed, PenstockError
 from penstock.client.execution import Execution
 from penstock.functions import waits as wait
-from penstock.functions.backoff import Fixed, Linear, Retry
+from penstock.functions.backoff import Fixed, Linear, Quartic, Retry
 from penstock.functions.context import Context
 from penstock.functions.define import App, Function
 from penstock.functions.errors import RetryAfter, StepFailed, StepInterrupted, Stopped, Terminal, TokenRejected
@@ -29,6 +29,7 @@ __all__ = [
     "Limit",
     "Linear",
     "PenstockError",
+    "Quartic",
     "RateLimit",
     "Retry",
     "RetryAfter",

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import msgspec
 import pytest
-from litestar import get
+from litestar import HttpMethod, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
@@ -16,7 +16,8 @@ from penstock.domain.errors import Rejected
 from penstock.domain.limits import request_bytes_max
 from penstock.jetstream.refused import StartRefused
 from penstock.ports import Unavailable
-from penstock.service.direct import Call, direct_post
+from penstock.service.defer import DEFER
+from penstock.service.direct import Call, direct_post, foreign
 from penstock.service.http import HttpApp, json_answer
 from penstock.service.problems import Answer
 from penstock.service.serve import serve
@@ -50,11 +51,14 @@ ECHO: HTTPRouteHandler = direct_post(
 )
 
 
+FOREIGN: HTTPRouteHandler = foreign("/public/echoes/{name}", echo, DEFER, HttpMethod.PATCH)
+
+
 @asynccontextmanager
 async def serving(checks: dict[str, Callable[[], str | None]] | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stopping = asyncio.Event()
-    app = HttpApp([thing, ECHO], "key", checks or {})
+    app = HttpApp([thing, ECHO, FOREIGN], "key", checks or {})
     task = asyncio.create_task(serve(app, Settings(http_port=0), stopping, port.set_result))
     base = f"http://127.0.0.1:{await port}"
     async with httpx2.AsyncClient(base_url=base, headers={"authorization": "bearer key"}) as http:
@@ -115,6 +119,32 @@ async def test_a_body_is_taken_up_to_the_limit() -> None:
         assert (await http.post("/v1/echoes/a", content=b"x" * request_bytes_max)).status_code == 202
         answer = await http.post("/v1/echoes/a", content=b"x" * (request_bytes_max + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+
+
+async def test_a_door_that_speaks_otherwise_answers_in_its_own_words() -> None:
+    """Also what nobody foresaw, of which nothing is told; our document leaves it out, and ours go on as before."""
+    async with serving() as http:
+        assert (await http.patch("/public/echoes/a", content=b"12345")).json() == {"value": "a", "size": 5}
+        broken = await http.patch("/public/echoes/broken")
+        elsewhere = await http.get("/public/nowhere")
+        large = await http.patch("/public/echoes/a", content=b"x" * (request_bytes_max + 1))
+        ours = await http.get("/nowhere")
+        document = (await http.get("/schema")).json()
+    found = [(each.status_code, each.json()["error"]) for each in (broken, elsewhere, large)]
+    assert found == [(500, "internal_error"), (404, "not_found"), (413, "payload_too_large")]
+    assert "hunter2" not in broken.text
+    assert ours.json()["code"] == "unknown_route"
+    assert not [path for path in document["paths"] if path.startswith("/public")]
+
+
+async def test_a_door_that_speaks_otherwise_has_its_own_key_check() -> None:
+    """The page of a person's session is no way around it, and a key that is not there opens nothing."""
+    async with serving() as http:
+        for authorization in ("Basic a2V5", "Basic OmtleQ", "Token key", "Basic !!!"):
+            http.headers["authorization"] = authorization
+            assert (await http.patch("/public/echoes/a")).status_code == 401
+        http.headers["authorization"] = "basic OmtleQ=="
+        assert (await http.patch("/public/echoes/a")).status_code == 202
 
 
 async def test_health_needs_no_key_and_readiness_names_what_fails() -> None:

@@ -12,7 +12,7 @@ from penstock.domain.durations import seconds
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.hooks import HOOKS
 from penstock.domain.function.options import CallOptions
-from penstock.functions.backoff import Fixed, Linear, Retry
+from penstock.functions.backoff import Fixed, Linear, Quartic, Retry
 from penstock.functions.flow import FLOW_OPTIONS, FLOW_TYPES
 
 FUNCTION_OPTIONS = (
@@ -62,7 +62,7 @@ def check_types(options: Mapping[str, Any], where: str) -> None:
     expected: dict[str, tuple[type, ...]] = {
         "name": (str,),
         "retries": (int,),
-        "backoff": (Retry, Linear, Fixed),
+        "backoff": (Retry, Linear, Fixed, Quartic),
         "concurrency": (int,),
         "losses": (int,),
         "on": (str, list, tuple),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock import App, Context, Event, Fixed, Linear, Retry
+from penstock import App, Context, Event, Fixed, Linear, Quartic, Retry
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.retries import RetryPolicy
 from penstock.functions.options import call_options, memory_bytes
@@ -52,7 +52,12 @@ def test_options_become_the_spec() -> None:
 
 @pytest.mark.parametrize(
     ("backoff", "shape", "initial", "cap"),
-    [(None, "quartic", 1.0, 3600.0), (Linear("2s"), "linear", 2.0, 3600.0), (Fixed("3s"), "fixed", 3.0, 3.0)],
+    [
+        (None, "quartic", 1.0, 3600.0),
+        (Quartic(), "quartic", 1.0, 3600.0),
+        (Linear("2s"), "linear", 2.0, 3600.0),
+        (Fixed("3s"), "fixed", 3.0, 3.0),
+    ],
 )
 def test_each_backoff_has_its_shape(backoff: Any, shape: str, initial: float, cap: float) -> None:
     """Without one it is the default schedule."""
@@ -80,7 +85,7 @@ def lambda_named() -> Any:
         ({"on": "a", "when": "data.total > 1.0"}, "invalid_option", "there is no 'data'"),
         ({"concurrency": 1, "concurrency_key": "user"}, "invalid_option", "there is no 'user'"),
         ({"when": "true"}, "invalid_option", "needs `on`"),
-        ({"backoff": "1s"}, "invalid_option", "Retry or Linear or Fixed"),
+        ({"backoff": "1s"}, "invalid_option", "Retry or Linear or Fixed or Quartic"),
         ({"concurrency": 0}, "invalid_option", "concurrency of work"),
     ],
 )
