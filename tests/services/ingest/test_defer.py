@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,13 +16,15 @@ from msgspec import Raw
 from penstock.domain.execution.commands import ConfirmCancel, Fail, Start, Succeed
 from penstock.domain.execution.facts import ErrorInfo, Rescheduled
 from penstock.domain.execution.retries import RetryPolicy
+from penstock.domain.function.options import FunctionSpec
 from penstock.domain.limits import arguments_bytes_max
 from penstock.handle import handle, load
 from penstock.jetstream.server import EmbeddedServer
-from running_ingest import KEY, Ingest, running_ingest
+from running_ingest import KEY, Ingest, declare, running_ingest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+README = Path(__file__).resolve().parents[3] / "README.md"
 V1, V2 = "/public/v1", "/public/v2"
 EXECUTIONS = f"{V2}/executions"
 NOBODY = "ab" * 16
@@ -171,6 +174,17 @@ async def test_too_large_arguments_are_refused_in_the_same_words(ingest: Ingest)
     assert [each.status_code for each in answers] == [201, 413]
     assert answers[1].json()["error"] == "payload_too_large"
     assert (await ingest.first(answers[0].json()["data"]["id"])).arguments_ref is not None
+
+
+async def test_the_call_in_the_readme_is_taken(ingest: Ingest) -> None:
+    """As it stands there, by a program that says nothing about the type of its body."""
+    section = README.read_text(encoding="utf-8").partition("## Programs written for Defer")[2]
+    body = re.search(r"-d '(.*)'", section)
+    assert body is not None
+    await declare(ingest.runtime, FunctionSpec(name="greet"))
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await ingest.http.put(EXECUTIONS, content=body[1], headers=headers)
+    assert (answer.status_code, answer.json()["data"]["function_name"]) == (201, "greet")
 
 
 # Enqueue.
