@@ -17,8 +17,16 @@ _WORDS = {
 _STATUSES = {"unknown_function": 400, "unsupported_media_type": 400}
 """Where Defer answers with another status than we do."""
 
-_COMPLETE = frozenset({"unknown_function", "unknown_execution", "wrong_state"})
-"""Codes whose sentence its door has put in Defer's own words; a hint behind it would be ours."""
+_HINTS = {
+    "unknown_function": "",
+    "unknown_execution": "",
+    "wrong_state": "",
+    "unknown_route": "",
+    "method_not_allowed": "",
+    "unauthorized": "Set DEFER_TOKEN to the API key.",
+    "unavailable": "Try again.",
+}
+"""What to do, where our own hint speaks of what these callers do not have; sentences of Defer stand alone."""
 
 ERROR_CODES = {"timed_out": "ER0001", "out_of_memory": "ER0002", "user_error": "ER0003", "crashed": "ER0003"}
 """Our code of a failed execution -> Defer's: TimeoutError, OOMError, NonZeroExitCodeError."""
@@ -40,7 +48,8 @@ def refusal(code: str, detail: str, sentence: str) -> tuple[int, dict[str, str]]
     if status == 422:
         status = 400
     word = _WORDS.get(status, "internal_error")
-    return status, {"error": word, "message": detail if code in _COMPLETE else sentence}
+    message = f"{detail} {_HINTS[code]}".rstrip() if code in _HINTS else sentence
+    return status, {"error": word, "message": message}
 
 
 def cannot_find_function(name: str) -> str:

@@ -95,7 +95,16 @@ def test_failures_have_the_codes_of_defer(ours: str, theirs: str) -> None:
 )  # fmt: skip
 def test_errors_have_the_status_that_clients_know(code: str, status: int, word: str) -> None:
     """A caller's mistake is 400, whatever we call it elsewhere."""
-    assert refusal(code, "It is so.", "It is so.") == (status, {"error": word, "message": "It is so."})
+    found, body = refusal(code, "It is so.", "It is so.")
+    assert (found, body["error"], body["message"].startswith("It is so.")) == (status, word, True)
+
+
+def test_errors_speak_of_what_these_callers_have() -> None:
+    """Sentences of Defer stand alone; the key is the token; what has no hint of its own has ours."""
+    ours = "It is so. Do this."
+    assert refusal("unknown_execution", "It is so.", ours)[1]["message"] == "It is so."
+    assert refusal("unauthorized", "It is so.", ours)[1]["message"] == "It is so. Set DEFER_TOKEN to the API key."
+    assert refusal("invalid_option", "It is so.", ours)[1]["message"] == ours
 
 
 @pytest.mark.parametrize("code", sorted(CATALOGUE))
