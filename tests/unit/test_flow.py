@@ -354,6 +354,18 @@ def test_reject_newest() -> None:
     assert world.admit() == [third]
 
 
+def test_cancel_newest() -> None:
+    """With `cancel_newest` it is cancelled, and says why; what a rate limit drops is discarded all the same."""
+    world = World()
+    world.declare("f", concurrency=1, at_limit="cancel_newest", rate_limit=RateLimit(2, 3600.0))
+    first, second, third = (world.enqueue("f") for _ in range(3))
+    assert world.admit() == [first]
+    states = [world.executions[each] for each in (second, third)]
+    assert [state.state for state in states] == ["cancelled", "discarded"]
+    assert states[0].error is not None
+    assert "concurrency of f" in states[0].error.message
+
+
 def test_keep_newest() -> None:
     """With `keep_newest` only the newest waits; the older ones waiting are discarded, what runs stays."""
     world = World()

@@ -1,4 +1,7 @@
-"""What callers send in Defer's API, checked and in our terms. Nothing is ignored: what does not fit is refused."""
+"""What callers send in Defer's API, checked and in our terms.
+
+What does not fit is refused; fields that we do not know are passed over, since clients may send more than we read.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -16,7 +19,7 @@ _EXAMPLE = "2027-01-31T08:00:00.000Z"
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 
-class Enqueue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Enqueue(msgspec.Struct, frozen=True):
     """`PUT /executions`. JavaScript writes an invalid date as null, and its clients mean no time by it."""
 
     function_name: str
@@ -26,7 +29,7 @@ class Enqueue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, str] | None = None
 
 
-class OldEnqueue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OldEnqueue(msgspec.Struct, frozen=True):
     """The same in version 1. Clients say `schedule_for`, its documentation said `scheduled_for`."""
 
     name: str
@@ -41,13 +44,13 @@ class OldEnqueue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Enqueue(self.name, self.arguments, scheduled, self.discard_after, self.metadata)
 
 
-class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Cancel(msgspec.Struct, frozen=True):
     """Without `force` only what has not started is cancelled."""
 
     force: Any = False
 
 
-class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Move(msgspec.Struct, frozen=True):
     """`PATCH .../schedule`; no time means now."""
 
     schedule_for: str | None = None

@@ -86,9 +86,7 @@ def flow_options(given: Mapping[str, Any], of_events: bool = False) -> flow.Flow
     throttle, rate = given.get("throttle"), given.get("rate_limit")
     at_limit = given.get("at_limit") or "queue"
     if at_limit not in get_args(AtLimit):
-        raise Rejected(
-            "invalid_option", f"at_limit is queue, reject_newest, keep_newest or cancel_running, not {at_limit!r:.80}."
-        )
+        raise Rejected("invalid_option", f"at_limit is one of {', '.join(get_args(AtLimit))}, not {at_limit!r:.80}.")
     singleton = given.get("singleton")
     if singleton is not None and singleton not in get_args(Singleton):
         raise Rejected("invalid_option", f"singleton is attach or drop, not {singleton!r:.80}.")

@@ -103,7 +103,7 @@ class Trail:
             case f.Failed():
                 return self._end(fact, "failed", fact.error)
             case f.Cancelled():
-                error = f.ErrorInfo(code="cancelled", message="The execution was cancelled.")
+                error = f.ErrorInfo(code="cancelled", message=fact.reason or "The execution was cancelled.")
                 return self._end(fact, "cancelled", error)
             case f.Discarded():
                 error = f.ErrorInfo(code="discarded", message=fact.reason or "The execution was not started in time.")

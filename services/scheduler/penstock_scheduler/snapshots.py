@@ -11,7 +11,7 @@ from penstock_scheduler.admission import Admission
 from penstock_scheduler.frames import Frames
 
 NAME = "flow-snapshot"
-FORMAT = b"penstock-flow-3"
+FORMAT = b"penstock-flow-4"
 """Raised when the snapshot or what the fold makes of the log changes: an older one is passed over then."""
 
 

@@ -47,7 +47,7 @@ test('no randomization means none', () => {
 
 test('cancel at the limit needs a limit', () => {
   const flow = (options) => specOf(defer(async function send() {}, { maxConcurrencyAction: 'cancel', ...options })).flow;
-  assert.deepEqual([flow({ concurrency: 1 }), flow({})], [{ at_limit: 'reject_newest' }, {}]);
+  assert.deepEqual([flow({ concurrency: 1 }), flow({})], [{ at_limit: 'cancel_newest' }, {}]);
 });
 
 test('a function without a name has that of its export, or of its file', () => {

@@ -55,7 +55,7 @@ def evolve(state: Execution | None, execution_id: str, fact: f.AnyFact | f.Unkno
         case f.Failed():
             return _ended(state, fact, sequence, State.FAILED, fact.error)
         case f.Cancelled():
-            error = f.ErrorInfo(code="cancelled", message="The execution was cancelled.")
+            error = f.ErrorInfo(code="cancelled", message=fact.reason or "The execution was cancelled.")
             return _ended(state, fact, sequence, State.CANCELLED, error)
         case f.Discarded():
             error = f.ErrorInfo(code="discarded", message=fact.reason or "The execution was not started in time.")

@@ -153,7 +153,9 @@ class CancelRequested(Fact, frozen=True, kw_only=True, tag="cancel_requested"):
 
 
 class Cancelled(Fact, frozen=True, kw_only=True, tag="cancelled"):
-    """Final. Stopped on request."""
+    """Final. Stopped on request, or called off by a limit; then `reason` says by which."""
+
+    reason: str = ""
 
 
 class Discarded(Fact, frozen=True, kw_only=True, tag="discarded"):

@@ -7,7 +7,7 @@ a function the order is turn, rank, arrival. The cost of one admission does not 
 from heapq import heappop, heapreplace
 from typing import NamedTuple
 
-from penstock.domain.execution.facts import Admitted, Discarded
+from penstock.domain.execution.facts import Admitted, Cancelled, Discarded
 from penstock.domain.flow.arrival import to_cancel
 from penstock.domain.flow.gates import Gate
 from penstock.domain.flow.joins import Entry, closing
@@ -49,7 +49,8 @@ class Decision(NamedTuple):
             fact = Admitted(n=item.n + 1, at=self.at)
             found.append(Entry(item.id, item.line.function, item.sequence, [fact]))
         for item in self.discarded:
-            dropped = Discarded(n=item.n + 1, at=self.at, reason=item.reason)
+            kind = Cancelled if item.called_off else Discarded
+            dropped = kind(n=item.n + 1, at=self.at, reason=item.reason)
             found.append(Entry(item.id, item.line.function, item.sequence, [dropped]))
         return found
 

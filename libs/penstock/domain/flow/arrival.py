@@ -102,8 +102,10 @@ def _line_up(state: FlowState, item: Item) -> None:
         return
     lines = state.functions[item.line.function]
     gate = item.line.gates[0]
-    if lines.flow.at_limit == "reject_newest" and is_full(gate):
-        drop(state, item, f"{limit_text(gate)} was used up, and the newest is rejected.")
+    if lines.flow.at_limit in ("reject_newest", "cancel_newest") and is_full(gate):
+        item.called_off = lines.flow.at_limit == "cancel_newest"
+        verb = "cancelled" if item.called_off else "rejected"
+        drop(state, item, f"{limit_text(gate)} was used up, and the newest is {verb}.")
         return
     state.enter(item)
     if lines.flow.at_limit == "keep_newest":
@@ -118,7 +120,7 @@ def is_full(gate: Gate) -> bool:
 
 
 def drop(state: FlowState, item: Item, reason: str) -> None:
-    """The execution is to be discarded."""
+    """The execution is to be discarded, or cancelled if it is `called_off`."""
     item.status, item.reason = Status.DROPPED, reason
     state.put_down([item])
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-AtLimit = Literal["queue", "reject_newest", "keep_newest", "cancel_running"]
+AtLimit = Literal["queue", "reject_newest", "cancel_newest", "keep_newest", "cancel_running"]
 Singleton = Literal["attach", "drop"]
 
 ENVIRONMENT = "environment"

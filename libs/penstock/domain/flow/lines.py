@@ -49,6 +49,8 @@ class Item(msgspec.Struct, array_like=True, eq=False, gc=False):
     asked: bool = False
     """True once its cancellation was asked for."""
     reason: str = ""
+    called_off: bool = False
+    """Dropped as `cancelled` instead of `discarded`."""
     gathering: int = 0
     """The number of the gathering that it is in."""
     weight: int = 0

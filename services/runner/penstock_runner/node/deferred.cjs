@@ -45,7 +45,7 @@ function specOf(name, { retry, concurrency, maxDuration, maxConcurrencyAction })
     timeout: maxDuration ?? TIMEOUT_SECONDS,
     concurrency: isLimited ? concurrency : null,
     // Without a limit there is nothing to be at.
-    flow: isLimited && maxConcurrencyAction === 'cancel' ? { at_limit: 'reject_newest' } : {},
+    flow: isLimited && maxConcurrencyAction === 'cancel' ? { at_limit: 'cancel_newest' } : {},
     is_async: true,
   };
 }
