@@ -21,6 +21,7 @@ _HINTS = {
     "unknown_function": "",
     "unknown_execution": "",
     "wrong_state": "",
+    "invalid_query": "",
     "unknown_route": "",
     "method_not_allowed": "",
     "unauthorized": "Set DEFER_TOKEN to the API key.",

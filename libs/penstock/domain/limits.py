@@ -94,6 +94,8 @@ page_items_default = 50
 filter_values_max = 50
 wait_seconds_max = 60
 """Longest `Prefer: wait` and `?after=` wait of one request."""
+catch_up_seconds_max = 1
+"""Longest wait of a list that shows what its reader has just written, without having been told a position."""
 stream_readers_max = 200
 """Readers of the stream of changes that one process serves at a time."""
 stream_replay_facts_max = 100_000

@@ -40,10 +40,10 @@ class LogLines:
         self._reader = DirectReader(connection)
         self._names = names
 
-    async def read(self, execution_id: str, attempts: int) -> list[StoredLine]:
-        """All kept lines of the attempts 1 to `attempts`, in order. Raises Unavailable."""
+    async def read(self, execution_id: str, attempts: int, first: int = 1) -> list[StoredLine]:
+        """All kept lines of the attempts `first` to `attempts`, in order. Raises Unavailable."""
         found: list[StoredLine] = []
-        for attempt in range(1, attempts + 1):
+        for attempt in range(first, attempts + 1):
             subject = self._names.log_subject(execution_id, attempt)
             for message in await self._reader.subject(self._names.logs, subject):
                 lines = _lines_of(message.data)

@@ -23,12 +23,15 @@ from penstock.wire.names import VIEW_READER
 from penstock_query.changes import Folder
 from penstock_query.counting import Counting
 from penstock_query.database import create_schema, open_engine, schema_of, view_url
+from penstock_query.defer.lists import Lists
 from penstock_query.gauges import Gauges
 from penstock_query.lock import projector_lock
 from penstock_query.progress import Progress
 from penstock_query.project import Projector
 from penstock_query.reads import Reads
 from penstock_query.routes.catalogue import catalogue_routes
+from penstock_query.routes.defer import defer_routes
+from penstock_query.routes.defer_v1 import defer_v1_routes
 from penstock_query.routes.executions import execution_routes
 from penstock_query.routes.history import history_routes
 from penstock_query.routes.metrics import metrics_routes
@@ -151,6 +154,8 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
             *page_routes(view, Sessions(find_key(runtime.settings) or "")),
             *why_routes(view, Questions(connection, names), consumers, runtime.signing_key),
             *metrics_routes(meter, gauges),
+            *defer_routes(view, Lists(reader)),
+            *defer_v1_routes(view),
         ]
     finally:
         for task in tasks:

@@ -8,7 +8,7 @@ import msgspec
 from penstock.domain import system as s
 from penstock.domain.execution.evolve import evolve
 from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
-from penstock.domain.execution.state import Execution
+from penstock.domain.execution.state import Execution, State
 from penstock.ports import LogEntry
 from penstock.wire.codec import decode_fact, decode_schedule_fact, decode_system_fact
 from penstock.wire.names import Names
@@ -150,10 +150,12 @@ def created_row(known: Known) -> Row:
         state.sequence,
         state.created_at,
         state.scheduled_at,
+        state.due_at,
         state.started_at,
         state.finished_at,
         indexable(event_id) if event_id else None,
         indexable(parent_id) if parent_id else None,
+        _error_code(state),
         _encode(state).decode(),
     )
 
@@ -165,11 +167,17 @@ def moved_row(known: Known) -> Row:
         str(state.state),
         state.sequence,
         state.scheduled_at,
+        state.due_at,
         state.started_at,
         state.finished_at,
+        _error_code(state),
         _encode(state).decode(),
         created_sequence,
     )
+
+
+def _error_code(state: Execution) -> str | None:
+    return indexable(state.error.code) if state.state is State.FAILED and state.error is not None else None
 
 
 def rehydrated(rows: Iterable[tuple[int, str]]) -> dict[str, Known]:

@@ -56,7 +56,7 @@ class Statements:
                 statement = statement.on_conflict_do_nothing()
             return str(statement.compile(dialect=dialect, column_keys=[each.name for each in table.columns]))
 
-        moving = ["state", "sequence", "scheduled_at", "started_at", "finished_at", "body"]
+        moving = [*("state", "sequence", "scheduled_at", "due_at", "started_at", "finished_at", "error_code", "body")]
         # Only a row that is new needs the look at all keys that an upsert takes.
         self.created = upsert(t.executions, "id", moving)
         setters = {name: bindparam(f"new_{name}", type_=t.executions.c[name].type) for name in moving}

@@ -5,7 +5,7 @@ Columns are what lists filter and sort by; `body` is the whole folded execution,
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -23,17 +23,28 @@ executions = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("scheduled_at", BigInteger),
+    # When it was to start; unlike `scheduled_at`, which is the next thing to come, it stays.
+    Column("due_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("event_id", Text),
     Column("parent_id", Text),
+    # Of one that failed.
+    Column("error_code", Text),
     Column("body", Text, nullable=False),
 )
 Index("executions_state", executions.c.state, executions.c.created_sequence)
 Index("executions_function", executions.c.function, executions.c.created_sequence)
 Index("executions_created_at", executions.c.created_at)
-for _column in (executions.c.event_id, executions.c.parent_id):
-    # Most executions have neither: rows without one cost nothing here.
+Index("executions_due_at", executions.c.due_at)
+Index(
+    "executions_started_at",
+    executions.c.started_at,
+    sqlite_where=executions.c.started_at.is_not(None),
+    postgresql_where=executions.c.started_at.is_not(None),
+)
+for _column in (executions.c.event_id, executions.c.parent_id, executions.c.error_code):
+    # Most executions have none of them: rows without one cost nothing here.
     Index(
         f"executions_{_column.name}",
         _column,

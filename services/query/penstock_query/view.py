@@ -28,13 +28,15 @@ POLL_SECONDS = 0.05
 class Log(Protocol):
     """Reading one execution's facts."""
 
-    async def read(self, execution_id: str, function: str) -> list[Recorded]: ...
+    async def read(self, execution_id: str, function: str, after: int = 0) -> list[Recorded]: ...
 
     async def find(self, execution_id: str) -> list[Recorded]: ...
 
     async def load(self, execution_id: str, function: str) -> Loaded | None: ...
 
     async def function_of(self, execution_id: str) -> str | None: ...
+
+    async def last_sequence(self) -> int: ...
 
 
 class Chunks(Protocol):
@@ -46,7 +48,7 @@ class Chunks(Protocol):
 class Lines(Protocol):
     """Lines of user code."""
 
-    async def read(self, execution_id: str, attempts: int) -> list[StoredLine]: ...
+    async def read(self, execution_id: str, attempts: int, first: int = 1) -> list[StoredLine]: ...
 
 
 @dataclass
@@ -76,6 +78,10 @@ class View:
                 f"x:{self.progress.position}.",
                 sequence=f"x:{self.progress.position}",
             )
+
+    async def catch_up(self, seconds: float) -> None:
+        """Wait until the view has what is in the log now, but no longer than that."""
+        await self.progress.reached(await self.log.last_sequence(), seconds)
 
     async def _event_seen(self, sequence: int) -> bool:
         with self.progress.event(sequence) as waiter:

@@ -90,22 +90,31 @@ def shaped_page(
 
 
 async def json_value(
-    view: View, value: Value, position: int, headers: Mapping[str, str] | None = None
+    view: View,
+    value: Value,
+    position: int,
+    headers: Mapping[str, str] | None = None,
+    around: tuple[bytes, bytes] = (b"", b""),
 ) -> Response[Any]:
-    """A bare JSON value; a large one flows from the object store without being held here."""
+    """A JSON value, bare or with more JSON `around` it; a large one flows from the object store without being held
+    here.
+    """
     headers = {SEQUENCE: f"x:{position}", **(headers or {})}
+    before, behind = around
     if value.reference is None:
-        return Response(value.json, media_type="application/json", headers=headers)
+        return Response(before + value.json + behind, media_type="application/json", headers=headers)
     chunks = view.objects.chunks(value.reference)
     try:
         # The first piece is fetched before the status is sent: a value that is not there is an error, not an empty 200.
         first = await anext(chunks)
     except (StopAsyncIteration, LookupError):
         raise Rejected("internal", f"The stored value {value.reference} is not in the object store.") from None
-    return Stream(_from_first(first, chunks), media_type="application/json", headers=headers)
+    return Stream(_from_first(before + first, chunks, behind), media_type="application/json", headers=headers)
 
 
-async def _from_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _from_first(first: bytes, rest: AsyncIterator[bytes], behind: bytes) -> AsyncIterator[bytes]:
     yield first
     async for chunk in rest:
         yield chunk
+    if behind:
+        yield behind
