@@ -14,7 +14,8 @@ from penstock.domain.execution.evolve import evolve
 from penstock.domain.ids import span_id
 from penstock.ports import Recorded
 from penstock.telemetry import names as t
-from penstock.telemetry.spans import SpanData, Trail, spans_of
+from penstock.telemetry.span import SpanData
+from penstock.telemetry.spans import Trail, spans_of
 from penstock.telemetry.switch import is_on
 from penstock.testing.given import EXECUTION_ID
 from unit.durable_histories import (

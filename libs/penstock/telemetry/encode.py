@@ -15,12 +15,13 @@ from opentelemetry.sdk.resources import Resource
 
 from penstock.domain.execution.facts import Link
 from penstock.telemetry import names as t
-from penstock.telemetry.spans import Part, SpanData, Value
+from penstock.telemetry.span import PARTS, Part, SpanData, Value
 
 _KINDS = {
-    "ingest": Span.SPAN_KIND_PRODUCER,
-    "scheduler": Span.SPAN_KIND_INTERNAL,
-    "runner": Span.SPAN_KIND_CONSUMER,
+    "internal": Span.SPAN_KIND_INTERNAL,
+    "producer": Span.SPAN_KIND_PRODUCER,
+    "consumer": Span.SPAN_KIND_CONSUMER,
+    "client": Span.SPAN_KIND_CLIENT,
 }
 _SAMPLED = 0x01
 _HAS_IS_REMOTE = 0x100
@@ -35,8 +36,7 @@ class Encoder:
     def __init__(self, environment: str) -> None:
         self._scope = InstrumentationScope(name=t.SCOPE)
         self._resources: dict[Part, resource_pb2.Resource] = {}
-        parts: tuple[Part, ...] = ("ingest", "scheduler", "runner")
-        for part in parts:
+        for part in PARTS:
             known = Resource.create({t.SERVICE_NAME: f"penstock-{part}", t.ENVIRONMENT: environment})
             # The instance that the SDK makes up would be this process, which is not the one that did the work.
             attributes = [
@@ -72,12 +72,14 @@ def _span(span: SpanData) -> Span:
         span_id=bytes.fromhex(span.span_id),
         parent_span_id=bytes.fromhex(parent) if parent is not None else b"",
         name=span.name,
-        kind=_KINDS[span.part],
+        kind=_KINDS[span.kind],
         start_time_unix_nano=span.start * 1000,
         end_time_unix_nano=span.end * 1000,
         attributes=[_pair(key, value) for key, value in span.attributes.items()],
         flags=_REMOTE_FLAGS if parent is not None else _LOCAL_FLAGS,
     )
+    if span.state:
+        encoded.trace_state = span.state
     if span.links:
         encoded.links.extend([_link(link) for link in span.links])
     if span.error is not None:

@@ -51,13 +51,21 @@ class Metric(Name):
 ENQUEUE = SpanName("enqueue", "The moment the execution was accepted; no time passes in it.")
 DELAY = SpanName("delay", "From acceptance, or from the last move, until the time before which it may not start.")
 QUEUED = SpanName("queued", "Runnable, and waiting for a runner.")
+STARTED = SpanName("started", "The moment an attempt began, so that it shows while it runs; no time passes in it.")
 ATTEMPT = SpanName("attempt", "One attempt, followed by its number; spans of user code nest below it.")
 RETRY_WAIT = SpanName("retry wait", "The backoff between a failed attempt and the next.")
 STEP = SpanName("step", "One step, followed by its name; each failed try of it is a span with its error.")
 WAIT = SpanName("wait", "One wait, followed by its name: from its opening until it is over.")
+SUSPENDED = SpanName("suspended", "The moment the execution gave its slot back to wait; no time passes in it.")
 CALL = SpanName("call", "A call of child executions, followed by its name, until the last of them has ended.")
 PAUSED = SpanName("paused", "Failed, and waiting for somebody to mend it and resume.")
 UNDO = SpanName("undo", "Undoing the steps of an execution that fails or is cancelled.")
+NOTIFY = SpanName(
+    "notify",
+    "The notification about an end without success on NATS, in which no time passes; followed by the name of a channel, "
+    "a delivery there from the rule's word until it was taken or given up.",
+)
+NOTIFY_TRY = SpanName("notify try", "A try of a delivery that failed, followed by its number; no time passes in it.")
 
 # Events.
 EXCEPTION = Name("exception", "The error that ended the attempt.")
@@ -68,19 +76,22 @@ EXCEPTION_STACKTRACE = Attribute("exception.stacktrace", "Its stack as text.")
 # Attributes of the semantic conventions.
 FAAS_NAME = Attribute("faas.name", "Name of the function.")
 FAAS_INVOCATION_ID = Attribute("faas.invocation_id", "Id of the execution.")
-FAAS_TRIGGER = Attribute("faas.trigger", "`pubsub` for an event, `other` for a call.")
+FAAS_TRIGGER = Attribute("faas.trigger", "`pubsub` for an event, `timer` for a tick, `other` for a call.")
+FAAS_TIME = Attribute("faas.time", "The tick that caused the execution.")
 FAAS_VERSION = Attribute("faas.version", "Version of the function that ran.")
 MESSAGING_SYSTEM = Attribute("messaging.system", "Always `nats`.")
-MESSAGING_OPERATION_NAME = Attribute("messaging.operation.name", "`enqueue` or `process`.")
+MESSAGING_OPERATION_NAME = Attribute("messaging.operation.name", "`enqueue`, `process` or `notify`.")
 MESSAGING_OPERATION_TYPE = Attribute("messaging.operation.type", "`send` or `process`.")
+MESSAGING_DESTINATION = Attribute("messaging.destination.name", "Name of the function: each has its queue.")
 MESSAGING_MESSAGE_ID = Attribute("messaging.message.id", "Id of the event that caused the execution.")
-ERROR_TYPE = Attribute("error.type", "Code of the error catalogue.")
+ERROR_TYPE = Attribute("error.type", "Code of the error catalogue; `notification_failed` where a channel said no.")
 
 # Our own.
 EXECUTION_ID = Attribute("penstock.execution.id", "Id of the execution.")
 EXECUTION_STATE = Attribute("penstock.execution.state", "The final state.")
 EXECUTION_PARENT = Attribute("penstock.execution.parent_id", "Id of the execution that called this one.")
 EXECUTION_RERUN_OF = Attribute("penstock.execution.rerun_of", "Id of the execution that this one repeats.")
+EXECUTION_RUN_AT = Attribute("penstock.execution.run_at", "The time before which the delayed execution may not start.")
 EXECUTION_LEADER = Attribute("penstock.execution.leader_id", "Id of the execution that this one followed.")
 ATTEMPT_NUMBER = Attribute("penstock.attempt", "Number of the attempt, from 1.")
 ATTEMPT_OUTCOME = Attribute("penstock.attempt.outcome", "Kind of the fact that ended the attempt.")
@@ -93,10 +104,16 @@ WAIT_KIND = Attribute("penstock.wait.kind", "`sleep`, `event`, `token` or `messa
 WAIT_FOR = Attribute("penstock.wait.for", "Name of the event, or channel of the message.")
 WAIT_OUTCOME = Attribute("penstock.wait.outcome", "What ended it; `lost` if an alternative was over first.")
 CHILDREN = Attribute("penstock.call.children", "How many executions were called.")
+SCHEDULE = Attribute("penstock.schedule", "Key of the schedule whose tick caused the execution.")
+NOTIFICATION_ID = Attribute("penstock.notification.id", "Id of the notification.")
+NOTIFICATION_CHANNEL = Attribute("penstock.notification.channel", "The channel that it went to.")
+NOTIFICATION_RULE = Attribute("penstock.notification.rule", "The rule that made it.")
+NOTIFICATION_ABOUT = Attribute("penstock.notification.about", "The outcome or the condition that it tells of.")
+NOTIFICATION_TRIES = Attribute("penstock.notification.tries", "How often it was tried.")
 EXECUTION_RESTARTED_FROM = Attribute("penstock.execution.restarted_from", "The step that it was restarted from.")
 
 # Resources.
-SERVICE_NAME = Attribute("service.name", "`penstock-ingest`, `penstock-scheduler` or `penstock-runner`.")
+SERVICE_NAME = Attribute("service.name", "`penstock-ingest`, `-scheduler`, `-runner` or `-notifier`: whose work the span is.")
 ENVIRONMENT = Attribute("deployment.environment.name", "The environment.")
 
 SCOPE = "penstock"

@@ -2,50 +2,32 @@
 
 A `Trail` remembers what is open in one execution; each fact closes some spans and opens others. Span ids are
 `ids.span_id` of the execution and the path in it: none for the execution itself, `enqueue`, `delay/<n>`, `queued/<n>`,
-`attempt/<number>`, `retry/<number>`, `attempt/<number>/step/<name>`, `attempt/<number>/step/<name>/try/<failure>`,
-`attempt/<number>/call/<name>`, `wait/<n>/<name>`, `paused/<n>` and `undo/<n>`, with <n> the number of the fact that
-began it. An attempt that waits and goes on is one attempt and one span.
+`attempt/<number>`, `retry/<number>`, `attempt/<number>/step/<name>`, `attempt/<number>/step/<name>/try/<try>` from the
+second try on, `attempt/<number>/call/<name>`, `wait/<n>/<name>`, `paused/<n>` and `undo/<n>`, with <n> the number of the fact that
+began it. An attempt that waits and goes on is one attempt and one span. Moments without a duration tell of what has no
+end yet: `attempt/<number>/started`, `suspended/<n>`, and `notify` of what is told to others.
 """
 
 from collections.abc import Iterable
-from typing import Literal, assert_never
-
-import msgspec
+from typing import assert_never
 
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.evolve_durable import DURABLE, AnyDurableFact
 from penstock.domain.ids import span_id
 from penstock.ports import Recorded
 from penstock.telemetry import names as t
+from penstock.telemetry.origin import links_of, origin_of, trigger_of
+from penstock.telemetry.span import Kind, Part, SpanData, Value
 from penstock.telemetry.waits import Over, Pending
-
-Part = Literal["ingest", "scheduler", "runner"]
-"""The service that a span belongs to."""
-
-Value = str | int
-
-
-class SpanData(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One finished span. Ids are hex; times are microseconds since the epoch."""
-
-    name: str
-    part: Part
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    start: int
-    end: int
-    attributes: dict[str, Value]
-    error: f.ErrorInfo | None = None
-    links: list[f.Link] = []
+from penstock.wire.cloudevents import instant
 
 
 class Trail:
     """What is open in one execution. `add` takes its facts in order and answers with the spans that each completes."""
 
     __slots__ = (
-        "_attempt", "_closed", "_first", "_joined", "_pause", "_pending", "_queued", "_root", "_started", "_undoing",
-        "execution_id", "last",
+        "_attempt", "_closed", "_failures", "_first", "_joined", "_pause", "_pending", "_queued", "_root", "_started",
+        "_trigger", "_undoing", "execution_id", "last",
     )  # fmt: skip
 
     def __init__(self, execution_id: str) -> None:
@@ -67,6 +49,9 @@ class Trail:
         """The last attempt that is over: what starts under its number only undoes its steps."""
         self._undoing: f.Compensating | None = None
         self._pending = Pending()
+        self._failures: dict[str, int] = {}
+        """How often steps have failed that are tried again: each try has its own span."""
+        self._trigger: dict[str, Value] = {}
 
     def add(self, fact: f.AnyFact | f.Unknown) -> list[SpanData]:
         """The spans that this fact completes. A history without its first fact gives none."""
@@ -120,10 +105,10 @@ class Trail:
     def _add_durable(self, fact: AnyDurableFact) -> list[SpanData]:
         match fact:
             case f.StepCompleted():
-                return [self._step(fact, (), {}, None)]
+                return [self._step(fact, self._failures.pop(fact.step, 0) + 1, {}, None)]
             case f.StepFailed():
-                own: dict[str, Value] = {t.STEP_FAILURES: fact.failures}
-                return [self._step(fact, ("try", str(fact.failures)), own, fact.error)]
+                self._failures[fact.step] = fact.failures
+                return [self._step(fact, fact.failures, {t.STEP_FAILURES: fact.failures}, fact.error)]
             case f.WaitOpened():
                 self._pending.opened(fact, self._parent)
                 return []
@@ -148,7 +133,10 @@ class Trail:
                 spans += self._stop(fact, fact.error)
                 self._undoing = fact
                 return spans
-            case f.StepStarted() | f.Suspended() | f.MessageReceived() | f.Progressed():
+            case f.Suspended():
+                span = span_id(self.execution_id, "suspended", str(fact.n))
+                return [self._span(t.SUSPENDED, "scheduler", span, fact.at, fact.at, {}, parent=self._parent)]
+            case f.StepStarted() | f.MessageReceived() | f.Progressed():
                 return []
             case _:
                 assert_never(fact)
@@ -162,16 +150,15 @@ class Trail:
 
     def _begin(self, fact: f.Enqueued) -> SpanData:
         self._first = fact
+        self._trigger = trigger_of(fact)
+        own = _messaging("enqueue", "send", fact.function)
         if fact.run_at is None:
             self._queued = (fact.n, fact.at)
         else:
             self._pause = ("delay", str(fact.n), fact.at)
-        own: dict[str, Value] = {
-            t.MESSAGING_SYSTEM: "nats",
-            t.MESSAGING_OPERATION_NAME: "enqueue",
-            t.MESSAGING_OPERATION_TYPE: "send",
-        }
-        return self._span(t.ENQUEUE, "ingest", span_id(self.execution_id, "enqueue"), fact.at, fact.at, own)
+            own[t.EXECUTION_RUN_AT] = instant(fact.run_at)
+        span = span_id(self.execution_id, "enqueue")
+        return self._span(t.ENQUEUE, "ingest", span, fact.at, fact.at, own, kind="producer")
 
     def _dequeue(self, at: int) -> list[SpanData]:
         """The time in the queue is over."""
@@ -193,7 +180,11 @@ class Trail:
         spans = self._dequeue(fact.at)
         if self._started is None and fact.attempt > self._closed:
             self._started = fact
-            self._attempt = span_id(self.execution_id, "attempt", str(fact.attempt))
+            number = str(fact.attempt)
+            self._attempt = span_id(self.execution_id, "attempt", number)
+            own: dict[str, Value] = {t.ATTEMPT_NUMBER: fact.attempt, t.RUNNER: fact.runner}
+            span = span_id(self.execution_id, "attempt", number, "started")
+            spans.append(self._span(t.STARTED, "runner", span, fact.at, fact.at, own))
         return spans
 
     def _woken(self, fact: f.Woken | f.ChildCompleted, over: list[Over]) -> list[SpanData]:
@@ -216,28 +207,28 @@ class Trail:
         if started is None:
             return []
         self._started, self._closed = None, started.attempt
-        own: dict[str, Value] = {
-            t.MESSAGING_SYSTEM: "nats",
-            t.MESSAGING_OPERATION_NAME: "process",
-            t.MESSAGING_OPERATION_TYPE: "process",
-            t.ATTEMPT_NUMBER: started.attempt,
-            t.ATTEMPT_OUTCOME: f.kind_of(fact),
-            t.RUNNER: started.runner,
-        }
+        first = self._first
+        assert first is not None
+        own = _messaging("process", "process", first.function)
+        own[t.FAAS_INVOCATION_ID] = self.execution_id
+        own[t.ATTEMPT_NUMBER] = started.attempt
+        own[t.ATTEMPT_OUTCOME] = f.kind_of(fact)
+        own[t.RUNNER] = started.runner
+        own |= self._trigger
         if started.version:
             own[t.FAAS_VERSION] = started.version
         name = f"{t.ATTEMPT} {started.attempt}"
         parent = self._parent if self._undoing is not None else None
-        return [self._span(name, "runner", self._attempt, started.at, fact.at, own, error, parent)]
+        return [self._span(name, "runner", self._attempt, started.at, fact.at, own, error, parent, "consumer")]
 
     def _step(
         self,
         fact: f.StepCompleted | f.StepFailed,
-        path: tuple[str, ...],
+        tried: int,
         own: dict[str, Value],
         error: f.ErrorInfo | None,
     ) -> SpanData:
-        span = span_id(self.execution_id, "attempt", str(fact.attempt), "step", fact.step, *path)
+        span = span_id(self.execution_id, *step_path(fact.attempt, fact.step, tried))
         own |= {t.STEP_NAME: fact.step, t.ATTEMPT_NUMBER: fact.attempt}
         name = f"{t.STEP} {fact.step}"
         return self._span(name, "runner", span, fact.started_at, fact.at, own, error, self._parent)
@@ -253,27 +244,24 @@ class Trail:
             self._undoing = None
             own: dict[str, Value] = {t.ATTEMPT_OUTCOME: undoing.outcome}
             spans.append(self._span(t.UNDO, "runner", span, undoing.at, fact.at, own, undoing.error))
-        own = {
-            t.FAAS_INVOCATION_ID: self.execution_id,
-            t.FAAS_TRIGGER: "pubsub" if first.event_id is not None else "other",
-            t.EXECUTION_STATE: state,
-        }
-        optional = (
-            (t.MESSAGING_MESSAGE_ID, first.event_id),
-            (t.EXECUTION_PARENT, first.parent_id),
-            (t.EXECUTION_RERUN_OF, first.rerun_of),
-            (t.EXECUTION_RESTARTED_FROM, first.restarted_from),
-            (t.EXECUTION_LEADER, self._joined.leader if self._joined is not None else None),
-        )
-        own.update({name: value for name, value in optional if value is not None})
-        root = self._span(first.function, "ingest", self._root, first.at, fact.at, own, error, first.parent_span)
-        links = list(first.links)
-        if self._joined is not None and self._joined.reason == "batch":
-            # A batch has a trace of its own, whose id is that of its execution.
-            leader = self._joined.leader
-            links.append(f.Link(trace_id=leader, span_id=span_id(leader)))
-        spans.append(msgspec.structs.replace(root, parent_id=first.parent_span, links=links))
+        if state != "succeeded":
+            spans.append(self._notify(fact.at, state))
+        own = {**origin_of(first, self._joined), **self._trigger}
+        own[t.FAAS_INVOCATION_ID] = self.execution_id
+        own[t.EXECUTION_STATE] = state
+        links = links_of(first, self._joined)
+        spans.append(self._span(first.function, "ingest", self._root, first.at, fact.at, own, error, links=links))
         return spans
+
+    def _notify(self, at: int, state: str) -> SpanData:
+        """What the notifier publishes on NATS about this end; its receivers find the span in `traceparent`."""
+        own: dict[str, Value] = {
+            t.MESSAGING_SYSTEM: "nats",
+            t.MESSAGING_OPERATION_NAME: "notify",
+            t.MESSAGING_OPERATION_TYPE: "send",
+            t.NOTIFICATION_ABOUT: state,
+        }
+        return self._span(t.NOTIFY, "notifier", notify_span(self.execution_id), at, at, own, kind="producer")
 
     def _span(
         self,
@@ -285,6 +273,8 @@ class Trail:
         attributes: dict[str, Value],
         error: f.ErrorInfo | None = None,
         parent: str | None = None,
+        kind: Kind = "internal",
+        links: list[f.Link] | None = None,
     ) -> SpanData:
         first = self._first
         assert first is not None
@@ -292,11 +282,34 @@ class Trail:
         attributes[t.EXECUTION_ID] = self.execution_id
         if error is not None:
             attributes[t.ERROR_TYPE] = error.code
+        if parent is None:
+            parent = first.parent_span if own is self._root else self._root
         return SpanData(
-            name=name, part=part, trace_id=first.trace_id, span_id=own, parent_id=parent or self._root,
+            name=name, part=part, kind=kind, trace_id=first.trace_id, span_id=own, parent_id=parent,
             # Clocks of two machines may differ by more than a queue takes; no span ends before it starts.
-            start=start, end=max(start, end), attributes=attributes, error=error,
+            start=start, end=max(start, end), attributes=attributes, error=error, links=links or [],
+            state=first.tracestate,
         )  # fmt: skip
+
+
+def step_path(attempt: int, step: str, tried: int) -> tuple[str, ...]:
+    """The path of the span of one try of a step, known before it runs, so that spans of user code nest below it."""
+    path = ("attempt", str(attempt), "step", step)
+    return path if tried == 1 else (*path, "try", str(tried))
+
+
+def notify_span(execution_id: str) -> str:
+    """Id of the span of the notification about an end."""
+    return span_id(execution_id, "notify")
+
+
+def _messaging(name: str, kind: str, destination: str) -> dict[str, Value]:
+    return {
+        t.MESSAGING_SYSTEM: "nats",
+        t.MESSAGING_OPERATION_NAME: name,
+        t.MESSAGING_OPERATION_TYPE: kind,
+        t.MESSAGING_DESTINATION: destination,
+    }
 
 
 def spans_of(history: Iterable[Recorded]) -> list[SpanData]:

@@ -10,7 +10,6 @@ from litestar.handlers import HTTPRouteHandler
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import CallOptions, resolve
 from penstock.domain.limits import batch_items_max
-from penstock.domain.trace import format_traceparent, parse_traceparent
 from penstock.jetstream.publisher import PubAck, Publisher
 from penstock.ports import Clock, Unavailable
 from penstock.service.direct import Call, direct_post
@@ -21,7 +20,8 @@ from penstock.wire import names as wire
 from penstock.wire.json import check_json, decode_fields
 from penstock.wire.names import Names
 from penstock.wire.published import check_event_size
-from penstock_ingest.executions import idempotency_key
+from penstock.wire.traces import trace_headers
+from penstock_ingest.executions import carried_by, idempotency_key
 
 HTTP_SOURCE = "/v1/events"
 """The source of an event that names none."""
@@ -154,9 +154,7 @@ class EventRoutes:
         if key is not None:
             resolve(CallOptions(idempotency_key=key), 0)
             headers[wire.IDEMPOTENCY_KEY] = key
-        caller = parse_traceparent(call.header(b"traceparent"))
-        if caller is not None:
-            headers[wire.TRACEPARENT] = format_traceparent(caller)
+        headers |= trace_headers(carried_by(call))
         data = ce.write_structured(event)
         check_event_size(headers, data)
         return await self._publisher.send(self._names.event_subject(event.name), data, headers)

@@ -11,7 +11,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution.create import Origin
 from penstock.domain.function.options import CallOptions
 from penstock.domain.limits import batch_items_max
-from penstock.domain.trace import parse_traceparent
+from penstock.domain.trace import Carried, carried
 from penstock.ports import Unavailable
 from penstock.service.direct import Call, direct_post
 from penstock.service.http import json_answer
@@ -84,7 +84,7 @@ class ExecutionRoutes:
         require_json(call)
         spec = self._drafter.function(call.value)
         request = parse_request(call.body)
-        origin = Origin(caller=parse_traceparent(call.header(b"traceparent")))
+        origin = Origin(carried=carried_by(call))
         accepted = await self._acceptor.accept(self._drafter.draft(spec, request, origin, idempotency_key(call)))
         return accepted_answer(accepted)
 
@@ -96,7 +96,7 @@ class ExecutionRoutes:
         items: list[Raw] = decode_strictly(_items_decoder, call.body).items
         if len(items) > batch_items_max:
             raise Rejected("payload_too_large", f"A batch has at most {batch_items_max} items.", limit=batch_items_max)
-        origin = Origin(caller=parse_traceparent(call.header(b"traceparent")))
+        origin = Origin(carried=carried_by(call))
         drafts: list[Draft | Rejected] = []
         for count, item in enumerate(items):
             await breathe(count)
@@ -121,6 +121,11 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
 def accepted_answer(accepted: Accepted) -> Answer:
     """202 with the address of the execution."""
     return json_answer(202, accepted, {"Location": f"/v1/executions/{accepted.id}"})
+
+
+def carried_by(call: Call) -> Carried:
+    """The trace that a request belongs to."""
+    return carried(call.header(b"traceparent"), call.header(b"tracestate"), call.header(b"baggage"))
 
 
 def require_json(call: Call) -> None:

@@ -15,7 +15,7 @@ from penstock.domain.ids import (
     is_execution_id,
 )
 from penstock.domain.limits import fan_out_functions_max, payload_inline_bytes_max
-from penstock.domain.trace import SpanContext, parse_traceparent
+from penstock.domain.trace import Carried, carried
 from penstock.jetstream.inbox import Published
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.ports import Clock
@@ -76,8 +76,7 @@ class Planner:
         if chosen is None and key is None and request.options.idempotency_key is None:
             # Derived, so that a redelivery means the same execution.
             chosen = event_execution_id(self._names.environment, position_identity(message), name)
-        caller = parse_traceparent(message.headers.get(wire.TRACEPARENT))
-        draft = self._drafter.draft(spec, request, Origin(caller=caller), key, chosen)
+        draft = self._drafter.draft(spec, request, Origin(carried=_carried(message)), key, chosen)
         return Plan(
             name=name,
             source="invoke",
@@ -94,15 +93,15 @@ class Planner:
         event, identity = event_of(name, message, self._names.events)
         if key is not None:
             identity = f"key:{key}"
-        caller = parse_traceparent(message.headers.get(wire.TRACEPARENT)) or parse_traceparent(event.traceparent)
+        found = _carried(message, event)
         refused: list[tuple[str, str, str]] = []
         chosen = self._chosen(event, refused)
-        drafts = [self._start(spec, event, identity, caller) for spec in chosen]
+        drafts = [self._start(spec, event, identity, found) for spec in chosen]
         return Plan(
             name=event.name,
             source=event.source,
             event_id=event.id,
-            trace_id=caller.trace_id if caller is not None else None,
+            trace_id=found.caller.trace_id if found.caller is not None else None,
             drafts=drafts,
             refused=refused,
             is_call=False,
@@ -128,19 +127,32 @@ class Planner:
             chosen.append(spec)
         return chosen
 
-    def _start(self, spec: FunctionSpec, event: ce.Event, identity: str, caller: SpanContext | None) -> Draft:
+    def _start(self, spec: FunctionSpec, event: ce.Event, identity: str, found: Carried) -> Draft:
         now = self._clock()
         execution_id = event_execution_id(self._names.environment, identity, spec.name)
         options = resolve(CallOptions(), now)
         encoded = ce.encode_event(event)
         if len(bytes(encoded)) <= payload_inline_bytes_max:
-            origin = Origin(caller=caller, event=encoded, event_id=event.id)
+            origin = Origin(carried=found, event=encoded, event_id=event.id)
             fact = enqueued(execution_id, spec.name, EMPTY_ARGS, EMPTY_KWARGS, options, now, origin)
             return Draft(execution_id, fact)
         # All subscribers share one stored copy; what counts as its content is the same as for small events.
         digest = content_hash(msgspec.json.encode([event.name, bytes(event.data).decode(), event.data_base64]))
-        origin = Origin(caller=caller, event_id=event.id)
+        origin = Origin(carried=found, event_id=event.id)
         record = event_record_id(self._names.environment, event.source, event.id)
         ref = f"event-{record}-{digest}"
         fact = enqueued(execution_id, spec.name, EMPTY_ARGS, EMPTY_KWARGS, options, now, origin, ref)
         return Draft(execution_id, fact, b'{"args":[],"kwargs":{},"event":' + bytes(encoded) + b"}")
+
+
+def _carried(message: Published, event: ce.Event | None = None) -> Carried:
+    """The trace of the hop that brought the message here, else that of the event's origin."""
+    headers = message.headers
+    found = carried(headers.get(wire.TRACEPARENT), headers.get(wire.TRACESTATE), headers.get(wire.BAGGAGE))
+    if event is None:
+        return found
+    states = (event.extensions.get(name) for name in (wire.TRACESTATE, wire.BAGGAGE))
+    origin = carried(event.traceparent, *(state if isinstance(state, str) else None for state in states))
+    if found.caller is None:
+        return origin._replace(baggage=found.baggage or origin.baggage)
+    return found if found.baggage else found._replace(baggage=origin.baggage)

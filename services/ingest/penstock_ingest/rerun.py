@@ -5,18 +5,18 @@ import uuid_utils
 from litestar.handlers import HTTPRouteHandler
 from msgspec.structs import replace
 
-from penstock.domain.execution.create import Origin, enqueued, same_time
+from penstock.domain.execution.create import Origin, enqueued, link_to, rerun_carried, same_time
 from penstock.domain.execution.facts import Enqueued
 from penstock.domain.function.options import CallOptions, ResolvedOptions, resolve
 from penstock.domain.ids import keyed_execution_id
-from penstock.domain.trace import SpanContext, parse_traceparent
+from penstock.domain.trace import Carried
 from penstock.ports import Clock, ExecutionLog, ObjectStore
 from penstock.service.direct import Call, direct_post
 from penstock.service.problems import Answer
 from penstock.service.restart import store_inherited
 from penstock_ingest.accept import Accepted, Acceptor
 from penstock_ingest.drafts import Draft, Drafter
-from penstock_ingest.executions import accepted_answer, idempotency_key
+from penstock_ingest.executions import accepted_answer, carried_by, idempotency_key
 from penstock_ingest.steering import known_form, parse_body, unknown_execution
 
 
@@ -59,12 +59,12 @@ class RerunRoutes:
 
     async def rerun(self, call: Call) -> Answer:
         body = parse_body(call, RerunBody)
-        caller, key = parse_traceparent(call.header(b"traceparent")), idempotency_key(call)
-        draft = await self.draft(call.value, caller, key=key, from_step=body.from_step)
+        key = idempotency_key(call)
+        draft = await self.draft(call.value, carried_by(call), key=key, from_step=body.from_step)
         return accepted_answer(await self._acceptor.accept(draft))
 
     async def draft(
-        self, execution_id: str, caller: SpanContext | None, *, key: str | None = None, from_step: str | None = None
+        self, execution_id: str, given: Carried, *, key: str | None = None, from_step: str | None = None
     ) -> Draft:
         """The first fact of the new execution. Raises Rejected, `unknown_execution` among others."""
         recorded = await self._log.find(known_form(execution_id))
@@ -83,7 +83,13 @@ class RerunRoutes:
             retries=first.retries,
             timeout=first.timeout,
         )
-        origin = Origin(caller=caller, event=first.event, event_id=first.event_id, rerun_of=execution_id)
+        origin = Origin(
+            carried=rerun_carried(first, given),
+            links=[link_to(first, execution_id)],
+            event=first.event,
+            event_id=first.event_id,
+            rerun_of=execution_id,
+        )
         new_id = uuid_utils.uuid7().hex
         if key is not None:
             # A scope of its own: the key of a call and the key of a rerun never mean the same execution.

@@ -14,7 +14,7 @@ from penstock.domain.execution.facts import Child, Enqueued
 from penstock.domain.function.options import CallOptions, FunctionSpec, ResolvedOptions, resolve
 from penstock.domain.ids import child_execution_id, keyed_execution_id, span_id
 from penstock.domain.limits import arguments_bytes_max, children_per_call_max, payload_inline_bytes_max
-from penstock.domain.trace import SpanContext
+from penstock.domain.trace import Carried, SpanContext
 from penstock.functions import actions as a
 from penstock.functions import translate
 from penstock.handle import handle
@@ -109,7 +109,8 @@ class Children:
     ) -> None:
         parent, now = activity.state, self._clock()
         span = SpanContext(parent.trace_id, span_id(parent.id, "attempt", str(parent.attempt)))
-        origin = Origin(caller=span, parent_id=parent.id, root_id=parent.root_id or parent.id)
+        carried = Carried(span, parent.tracestate, parent.baggage)
+        origin = Origin(carried=carried, parent_id=parent.id, root_id=parent.root_id or parent.id)
         args, kwargs = Raw(item.args), Raw(item.kwargs)
         ref = await until_answered(lambda: self._store_arguments(execution_id, args, kwargs))
         fact = enqueued(execution_id, spec.name, args, kwargs, options, now, origin, ref)

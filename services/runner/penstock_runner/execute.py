@@ -318,6 +318,8 @@ class Executor:
             started_at=state.started_at or state.updated_at,
             compensating=state.compensating is not None,
             members=members,
+            tracestate=state.tracestate,
+            baggage=state.baggage,
         )
         capture = Capture(self._shipper, state.id, state.attempt)
         assignment = Assignment(

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import AnyCommand, RequestCancel, Reschedule, Resume
-from penstock.domain.execution.create import Origin, enqueued, same_time
+from penstock.domain.execution.create import Origin, enqueued, link_to, rerun_carried, same_time
 from penstock.domain.execution.facts import Enqueued, Succeeded
 from penstock.domain.execution.messages import message_command
 from penstock.domain.function.options import CallOptions, resolve
@@ -136,7 +136,10 @@ class Requests:
         now = self._clock()
         options = resolve(CallOptions(metadata=first.metadata, priority=first.priority, retries=first.retries), now)
         options = msgspec.structs.replace(options, timeout=first.timeout, deadline_at=same_time(first, now))
-        origin = Origin(event=first.event, event_id=first.event_id, rerun_of=execution_id)
+        origin = Origin(
+            carried=rerun_carried(first), links=[link_to(first, execution_id)],
+            event=first.event, event_id=first.event_id, rerun_of=execution_id,
+        )  # fmt: skip
         new_id = self._children.new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)
         fact = msgspec.structs.replace(fact, keys=first.keys, members=first.members)

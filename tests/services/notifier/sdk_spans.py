@@ -8,7 +8,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from penstock.telemetry import names as t
-from penstock.telemetry.spans import Part, SpanData
+from penstock.telemetry.span import PARTS, Kind, SpanData
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _KINDS: dict[Part, SpanKind] = {

@@ -5,10 +5,10 @@ functions.
 import msgspec
 from msgspec import Raw
 
-from penstock.domain.execution.facts import Enqueued
+from penstock.domain.execution.facts import Enqueued, Link
 from penstock.domain.function.options import ResolvedOptions
-from penstock.domain.ids import content_hash
-from penstock.domain.trace import SpanContext, trace_of
+from penstock.domain.ids import content_hash, span_id
+from penstock.domain.trace import NOTHING_CARRIED, Carried, trace_of
 
 EMPTY_ARGS = Raw(b"[]")
 EMPTY_KWARGS = Raw(b"{}")
@@ -17,7 +17,9 @@ EMPTY_KWARGS = Raw(b"{}")
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where an execution comes from."""
 
-    caller: SpanContext | None = None
+    carried: Carried = NOTHING_CARRIED
+    links: list[Link] = []
+    """Spans that it goes back to beside its caller's."""
     event: Raw | None = None
     event_id: str | None = None
     parent_id: str | None = None
@@ -39,7 +41,8 @@ def enqueued(
 
     `arguments_ref` names the stored arguments when they are too large; its hash still covers them.
     """
-    trace_id, parent_span, links = trace_of(execution_id, origin.caller, immediate=options.run_at is None)
+    carried = origin.carried
+    trace_id, parent_span, links = trace_of(execution_id, carried.caller, immediate=options.run_at is None)
     digest = None
     if options.idempotency_key is not None:
         digest = arguments_hash(args, kwargs)
@@ -67,13 +70,25 @@ def enqueued(
         content_hash=digest,
         trace_id=trace_id,
         parent_span=parent_span,
-        links=links,
+        tracestate=carried.tracestate if parent_span is not None else "",
+        baggage=carried.baggage,
+        links=[*links, *origin.links],
     )
 
 
 def same_time(first: Enqueued, now: int) -> int | None:
     """The deadline of a rerun: it has as much time as the execution that begins with `first` had."""
     return None if first.deadline_at is None else now + first.deadline_at - (first.run_at or first.at)
+
+
+def link_to(first: Enqueued, execution_id: str) -> Link:
+    """The span of the execution that begins with `first`: where one that repeats it comes from."""
+    return Link(trace_id=first.trace_id, span_id=span_id(execution_id))
+
+
+def rerun_carried(first: Enqueued, given: Carried = NOTHING_CARRIED) -> Carried:
+    """Who asks for a rerun is its caller; without baggage of its own that of the first time goes on."""
+    return given if given.baggage else given._replace(baggage=first.baggage)
 
 
 def arguments_hash(args: Raw, kwargs: Raw) -> str:

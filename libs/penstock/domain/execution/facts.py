@@ -78,6 +78,10 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     """What its function said when it was made; whoever ends it need not know the function."""
     trace_id: str
     parent_span: str | None = None
+    tracestate: str = ""
+    """Of the caller, whose trace it continues; passed on as it came."""
+    baggage: str = ""
+    """What the caller wants passed on to everything that is done for it."""
     links: list[Link] = []
 
 

@@ -12,7 +12,7 @@ from penstock.domain.function.options import CallOptions, resolve
 from penstock.domain.ids import hook_execution_id, span_id
 from penstock.domain.limits import hook_result_bytes_max
 from penstock.domain.schedule.spec import rfc3339
-from penstock.domain.trace import SpanContext
+from penstock.domain.trace import Carried, SpanContext
 
 
 def hook_execution(state: Execution, end: Fact, environment: str, now: int) -> tuple[str, Enqueued] | None:
@@ -33,7 +33,7 @@ def hook_execution(state: Execution, end: Fact, environment: str, now: int) -> t
         "data": {"execution": _told(state), **_result(end, state.id)},
     }
     origin = Origin(
-        caller=SpanContext(state.trace_id, span_id(state.id)),
+        carried=Carried(SpanContext(state.trace_id, span_id(state.id)), state.tracestate, state.baggage),
         event=Raw(msgspec.json.encode(event)),
         parent_id=state.id,
         root_id=state.root_id or state.id,

@@ -107,6 +107,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: ErrorInfo | None = None
     trace_id: str
     parent_span: str | None = None
+    tracestate: str = ""
+    baggage: str = ""
     links: list[Link] = []
     event_id: str | None = None
     parent_id: str | None = None

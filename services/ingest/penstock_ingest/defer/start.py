@@ -8,11 +8,11 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution.create import Origin
 from penstock.domain.execution.evolve import evolve
 from penstock.domain.execution.state import Execution
-from penstock.domain.trace import parse_traceparent
 from penstock.ports import Clock, Registry
 from penstock.service.direct import Call
 from penstock_ingest.accept import Acceptor
 from penstock_ingest.drafts import Draft, Drafter
+from penstock_ingest.executions import carried_by
 from penstock_ingest.rerun import RerunRoutes
 
 
@@ -34,13 +34,12 @@ class Starter:
         if spec is None:
             raise Rejected("unknown_function", cannot_find_function(wanted.function_name))
         now = self._clock()
-        origin = Origin(caller=parse_traceparent(call.header(b"traceparent")))
+        origin = Origin(carried=carried_by(call))
         return await self._stored(self._drafter.draft_by(spec, arguments, resolved(wanted, now), now, origin))
 
     async def start_again(self, call: Call, execution_id: str) -> Execution:
         """A new execution of the same function with the same arguments and metadata. Raises Rejected."""
-        caller = parse_traceparent(call.header(b"traceparent"))
-        return await self._stored(await self._rerun.draft(execution_id, caller))
+        return await self._stored(await self._rerun.draft(execution_id, carried_by(call)))
 
     async def _stored(self, draft: Draft) -> Execution:
         await self._acceptor.accept(draft)

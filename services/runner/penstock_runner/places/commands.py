@@ -10,7 +10,8 @@ import structlog
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.function.target import CommandTarget
-from penstock_runner.places.described import described, traceparent_of
+from penstock.wire.traces import trace_variables
+from penstock_runner.places.described import carried_to, described
 from penstock_runner.places.process import CommandProcess
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.memory import MemoryWatch, group_bytes
@@ -109,5 +110,5 @@ def _facts(run: Run) -> dict[str, str]:
         "PENSTOCK_EXECUTION_ID": run.execution_id,
         "PENSTOCK_FUNCTION": run.function,
         "PENSTOCK_ATTEMPT": str(run.attempt),
-        "TRACEPARENT": traceparent_of(run),
+        **trace_variables(carried_to(run)),
     }

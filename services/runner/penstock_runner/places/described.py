@@ -5,7 +5,7 @@ from msgspec import Raw
 
 from penstock.domain.execution.facts import OptionalRaw
 from penstock.domain.ids import span_id
-from penstock.domain.trace import SpanContext, format_traceparent
+from penstock.domain.trace import Carried, SpanContext
 from penstock_runner.workers.messages import Run
 
 
@@ -42,6 +42,7 @@ def described(run: Run, callback_url: str | msgspec.UnsetType = msgspec.UNSET) -
     )
 
 
-def traceparent_of(run: Run) -> str:
-    """The attempt's span, under which the function's own spans belong."""
-    return format_traceparent(SpanContext(run.trace_id, span_id(run.execution_id, "attempt", str(run.attempt))))
+def carried_to(run: Run) -> Carried:
+    """The attempt's span, under which the function's own spans belong, and what is passed on with it."""
+    span = SpanContext(run.trace_id, span_id(run.execution_id, "attempt", str(run.attempt)))
+    return Carried(span, run.tracestate, run.baggage)

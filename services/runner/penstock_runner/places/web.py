@@ -22,11 +22,11 @@ from penstock.wire.names import (
     EXECUTION_ID,
     FUNCTION,
     IDEMPOTENCY_KEY_HTTP,
-    TRACEPARENT,
 )
+from penstock.wire.traces import trace_headers
 from penstock_runner.places.answers import ending_of
 from penstock_runner.places.callback import callback_key, ending_by_callback, wait_for_callback
-from penstock_runner.places.described import Described, described, traceparent_of
+from penstock_runner.places.described import Described, carried_to, described
 from penstock_runner.places.secret import read_secrets
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Do, Line, Outcomes, Raised, Run
@@ -135,7 +135,7 @@ class WebPlace:
             CALLBACK_URL: callback_url,
             # The same in every attempt: what was done for one must not be done again for the next.
             IDEMPOTENCY_KEY_HTTP: f'"{run.execution_id}"',
-            TRACEPARENT: traceparent_of(run),
+            **trace_headers(carried_to(run)),
             **signed_headers(secrets, run.execution_id, body, int(now.timestamp())),
         }
         return await self._egress.post(

@@ -64,6 +64,8 @@ class Run(Message, frozen=True, tag="run"):
     started_at: int = 0
     compensating: bool = False
     members: list[Given] = []
+    tracestate: str = ""
+    baggage: str = ""
 
 
 class Outcomes(Message, frozen=True, tag="outcomes"):
