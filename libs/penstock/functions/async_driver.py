@@ -18,7 +18,7 @@ from penstock.functions.define import plain
 from penstock.functions.errors import StepTimedOut
 from penstock.functions.history import History
 from penstock.functions.idle import is_idle
-from penstock.functions.operations import Act, Invoke, Operation, Pause, Recall, undo
+from penstock.functions.operations import Act, InStep, Invoke, Operation, Pause, Recall, undo, unseen
 
 TURN_LOOKS = 20
 """Turns of the event loop for which a stored result waits for code that is on its way to an earlier one."""
@@ -30,12 +30,20 @@ class AsyncDriver:
     """One attempt. `task` runs `body`; `tasks` are those that its code has started."""
 
     __slots__ = (
-        *("_asking", "_at_end", "_blocked", "_busy", "_compensating", "_do", "_later", "_left", "_looking", "_main"),
+        *("_asking", "_at_end", "_blocked", "_busy", "_compensating", "_do", "_in_step", "_later", "_left", "_looking", "_main"),
         *("_numbers", "_opened", "_to_open", "_turns", "_undoing", "history", "task", "tasks"),
     )
 
-    def __init__(self, history: History, do: Callable[[AnyAction], Awaitable[Any]], *, compensating: bool) -> None:
+    def __init__(
+        self,
+        history: History,
+        do: Callable[[AnyAction], Awaitable[Any]],
+        *,
+        compensating: bool,
+        in_step: InStep = unseen,
+    ) -> None:
         self.history = history
+        self._in_step = in_step
         self._do = do
         self._compensating = compensating
         self._busy = 0
@@ -137,6 +145,7 @@ class AsyncDriver:
     async def _invoke(self, action: Invoke) -> Any:
         await self._end_of_history()
         token = current_step.set(action.step)
+        leave = self._in_step(action.step, action.tried)
         self._busy += 1
         try:
             value = plain(action.function)(*action.args, **action.kwargs)
@@ -153,6 +162,7 @@ class AsyncDriver:
                 raise StepTimedOut(f"Step {action.step} took longer than {action.timeout:g} seconds.") from None
         finally:
             self._busy -= 1
+            leave()
             current_step.reset(token)
             self._look_soon()
 

@@ -25,13 +25,23 @@ from penstock.functions.values import to_json
 
 
 class Invoke(NamedTuple):
-    """Call user code with `step_key` in force; `timeout` is in seconds."""
+    """Call user code as the `tried`-th try of a step; `timeout` is in seconds."""
 
     function: Callable[..., Any]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     step: str
     timeout: float | None
+    tried: int
+
+
+InStep = Callable[[str, int], Callable[[], object]]
+"""Called with a step and the number of its try before user code runs in it; what it returns is called afterwards."""
+
+
+def unseen(step: str, tried: int) -> Callable[[], object]:
+    """Nobody looks on."""
+    return int
 
 
 class Act(NamedTuple):
@@ -102,7 +112,7 @@ def step(
             yield Act(a.BeginStep(key, position))
         started_at = history.clock()
         try:
-            value = yield Invoke(function, args, kwargs, key, options.timeout)
+            value = yield Invoke(function, args, kwargs, key, options.timeout, failures + 1)
             data = b"null" if value is None else to_json(value)
         except Exception as error:
             if options.policy is None:

@@ -16,7 +16,7 @@ from penstock.functions.context import current_step
 from penstock.functions.define import plain
 from penstock.functions.errors import CompensationPoint, StepTimedOut, Stopped
 from penstock.functions.history import History
-from penstock.functions.operations import Act, Invoke, Operation, Pause, undo
+from penstock.functions.operations import Act, InStep, Invoke, Operation, Pause, undo, unseen
 
 
 class SyncDriver:
@@ -30,12 +30,14 @@ class SyncDriver:
         *,
         compensating: bool,
         alarms: bool = True,
+        in_step: InStep = unseen,
     ) -> None:
         self.history = history
         self._do = do
         self._wait = wait
         self._compensating = compensating
         self._alarms = alarms
+        self._in_step = in_step
         self._undoing = False
         self._left = False
         self._thread = threading.current_thread()
@@ -89,6 +91,7 @@ class SyncDriver:
 
     def _invoke(self, action: Invoke) -> Any:
         token = current_step.set(action.step)
+        leave = self._in_step(action.step, action.tried)
         try:
             function = plain(action.function)
             if action.timeout is None or not self._alarms:
@@ -96,6 +99,7 @@ class SyncDriver:
             with _alarm(action.step, action.timeout):
                 return function(*action.args, **action.kwargs)
         finally:
+            leave()
             current_step.reset(token)
 
     def _pause(self, waits: Sequence[WaitFor]) -> None:

@@ -17,6 +17,7 @@ from penstock.domain.ids import span_id
 from penstock.ports import Recorded
 from penstock.telemetry import names as t
 from penstock.telemetry.origin import links_of, origin_of, trigger_of
+from penstock.telemetry.paths import notify_span, step_path
 from penstock.telemetry.span import Kind, Part, SpanData, Value
 from penstock.telemetry.waits import Over, Pending
 from penstock.wire.cloudevents import instant
@@ -290,17 +291,6 @@ class Trail:
             start=start, end=max(start, end), attributes=attributes, error=error, links=links or [],
             state=first.tracestate,
         )  # fmt: skip
-
-
-def step_path(attempt: int, step: str, tried: int) -> tuple[str, ...]:
-    """The path of the span of one try of a step, known before it runs, so that spans of user code nest below it."""
-    path = ("attempt", str(attempt), "step", step)
-    return path if tried == 1 else (*path, "try", str(tried))
-
-
-def notify_span(execution_id: str) -> str:
-    """Id of the span of the notification about an end."""
-    return span_id(execution_id, "notify")
 
 
 def _messaging(name: str, kind: str, destination: str) -> dict[str, Value]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -15,7 +16,8 @@ from penstock.functions.actions import AnyAction, CallItem, Outcome, ReportProgr
 from penstock.functions.async_driver import AsyncDriver
 from penstock.functions.context import current_attempt
 from penstock.functions.operations import Called, Operation, detach
-from penstock_runner.workers.attempt import enter_span, history_of, opened, prepare, raised, returned
+from penstock_runner.workers.attempt import history_of, opened, prepare, raised, returned
+from penstock_runner.workers.current import enter_attempt, in_step
 from penstock_runner.workers.lines import Writer
 from penstock_runner.workers.messages import Answer, Ask, Beat, Compensated, Do, Extend, Message, Run
 from penstock_runner.workers.scratch import remove_tree
@@ -36,7 +38,9 @@ class AsyncAttempt:
         self._next = 0
         self._writer: Writer | None = None
         self._scratch: Path | None = None
-        self._driver = AsyncDriver(history_of(run), self._do, compensating=run.compensating)
+        self._driver = AsyncDriver(
+            history_of(run), self._do, compensating=run.compensating, in_step=partial(in_step, run)
+        )
 
     @property
     def task(self) -> "asyncio.Task[Any]":
@@ -66,7 +70,7 @@ class AsyncAttempt:
         message: Message
         try:
             function, args, kwargs = prepare(mode.app, run, self, self._driver.history)
-            enter_span(run)
+            enter_attempt(run)
             value = await _Marked(self._driver.body(function, args, kwargs), mode.marker, run.number)
             message = Compensated(run.number) if run.compensating else returned(mode.app, run, value, mode.scratch)
         except BaseException as error:

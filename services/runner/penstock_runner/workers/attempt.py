@@ -1,7 +1,6 @@
 """One attempt inside a worker process, the part that async and plain functions share: arguments, context, results."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,6 @@ import msgspec
 
 from penstock.client.errors import ExecutionFailed, PenstockError
 from penstock.domain.errors import Rejected
-from penstock.domain.ids import span_id
 from penstock.domain.limits import batch_bytes_max, result_bytes_max
 from penstock.functions.batches import BatchParameters, Member, results
 from penstock.functions.context import AttemptPort, Context
@@ -98,21 +96,6 @@ def raised(number: int, error: BaseException, *, limited: bool) -> Raised:
     """The message about a failed attempt; `limited` says that this process has a memory limit."""
     failure = failure_of(error, limited=limited)
     return Raised(number, *failure)
-
-
-def enter_span(run: Run) -> None:
-    """Make the attempt's span current for OpenTelemetry, if user code loaded it; its own spans then nest below."""
-    if "opentelemetry" not in sys.modules:
-        return
-    from opentelemetry import context, trace
-
-    span = trace.SpanContext(
-        trace_id=int(run.trace_id, 16),
-        span_id=int(span_id(run.execution_id, "attempt", str(run.attempt)), 16),
-        is_remote=True,
-        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
-    )
-    context.attach(trace.set_span_in_context(trace.NonRecordingSpan(span)))
 
 
 def opened(answer: Answer) -> Any:

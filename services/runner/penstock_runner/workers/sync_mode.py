@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from penstock.functions.errors import Stopped
 from penstock.functions.history import History
 from penstock.functions.operations import Called, Operation, detach
 from penstock.functions.sync_driver import SyncDriver
-from penstock_runner.workers.attempt import enter_span, history_of, opened, prepare, raised, returned
+from penstock_runner.workers.attempt import history_of, opened, prepare, raised, returned
+from penstock_runner.workers.current import enter_attempt, in_step
 from penstock_runner.workers.lines import Writer, route_logging
 from penstock_runner.workers.link import Link
 from penstock_runner.workers.messages import Answer, Ask, Beat, Compensated, Do, Extend, Message, Outcomes, Run
@@ -76,7 +78,7 @@ class SyncMode:
         try:
             use_for_temporary_files(attempt.directory)
             function, args, kwargs = prepare(app, run, attempt, attempt.history)
-            enter_span(run)
+            enter_attempt(run)
             if run.compensating:
                 with attempt.interruptible():
                     attempt.compensate(function, args, kwargs)
@@ -114,7 +116,9 @@ class SyncAttempt:
         self._next = 0
         self._stopping = False
         self._interruptible = False
-        self._driver = SyncDriver(history_of(run), self._do, self._wait, compensating=run.compensating)
+        self._driver = SyncDriver(
+            history_of(run), self._do, self._wait, compensating=run.compensating, in_step=partial(in_step, run)
+        )
         self.directory = Path(mode.directory, str(run.number))
         self.writer = Writer(mode.link, run.number)
 
