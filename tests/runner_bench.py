@@ -16,6 +16,7 @@ from penstock.domain.execution.create import Origin, enqueued
 from penstock.domain.execution.facts import AnyFact
 from penstock.domain.execution.state import Execution
 from penstock.domain.function.options import CallOptions, resolve
+from penstock.domain.trace import NOTHING_CARRIED, Carried
 from penstock.handle import fold_recorded, handle
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
@@ -50,13 +51,15 @@ class Bench:
         options: dict[str, Any] | None = None,
         event: Any = None,
         execution_id: str = "",
+        carried: Carried = NOTHING_CARRIED,
         **kwargs: Any,
     ) -> str:
         """A new execution as the doors make it."""
         execution_id = execution_id or uuid_utils.uuid7().hex
         now = system_clock()
         resolved = resolve(msgspec.convert(options or {}, CallOptions), now)
-        origin = Origin(event=Raw(msgspec.json.encode(event)) if event is not None else None)
+        body = Raw(msgspec.json.encode(event)) if event is not None else None
+        origin = Origin(carried=carried, event=body)
         json_args, json_kwargs = Raw(msgspec.json.encode(args)), Raw(msgspec.json.encode(kwargs))
         fact = enqueued(execution_id, function, json_args, json_kwargs, resolved, now, origin)
         await handle(self.log, execution_id, Enqueue(fact=fact), system_clock, lambda: 0.5, function=function)

@@ -20,6 +20,7 @@ from penstock.domain.execution.commands import CompleteWait, RequestCancel
 from penstock.domain.execution.facts import ErrorInfo, RetryScheduled
 from penstock.domain.execution.tokens import read_token
 from penstock.domain.ids import span_id
+from penstock.domain.trace import Carried
 from penstock.handle import handle
 from penstock.service.lifecycle import system_clock
 from runner_bench import Bench, StartRunner
@@ -62,7 +63,8 @@ async def test_an_http_function_gets_a_signed_post_and_answers_with_the_result(
     receiver.answer(200, {"width": 100})
     event = {"id": "e1", "name": "picture.added", "data": {"n": 1}}
     options = {"metadata": {"user": "u1"}}
-    execution = await bench.enqueue("resize", 1, options=options, event=event, unit="cm")
+    carried = Carried(baggage="user=u1")
+    execution = await bench.enqueue("resize", 1, options=options, event=event, carried=carried, unit="cm")
     assert await bench.result(execution) == {"width": 100}
     (request,) = receiver.received
     body = Webhook(SECRET).verify(request.body, request.headers)

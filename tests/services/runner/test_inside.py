@@ -94,10 +94,3 @@ async def test_steps_may_run_at_the_same_time(bench: Bench, start_runner: StartR
     assert len((await bench.final(execution)).steps) == 5
 
 
-@pytest.mark.parametrize("function", ["traced", "traced_sync"])
-async def test_the_span_of_the_attempt_is_current(bench: Bench, start_runner: StartRunner, function: str) -> None:
-    """What user code records nests below it; each attempt has its own."""
-    await start_runner("traced_app:app")
-    for _ in range(2):
-        execution = await bench.enqueue(function)
-        assert await bench.result(execution) == [execution, span_id(execution, "attempt", "1")]
