@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventually import eventually
+from penstock.jetstream import follow, pull
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
 from penstock.jetstream.log import JetStreamLog
@@ -75,9 +76,10 @@ async def test_readers_share_one_consumer(
         await reader.stop()
 
 
-async def test_a_slow_reader_holds_up_nobody_and_misses_nothing(log: JetStreamLog) -> None:
-    """It is left behind, and catches up alone."""
-    feed = Feed(log, seat_entries_max=10)
+@pytest.mark.parametrize("room", [{"seat_entries_max": 10}, {"seat_bytes_max": 1000}])
+async def test_a_slow_reader_holds_up_nobody_and_misses_nothing(log: JetStreamLog, room: dict[str, int]) -> None:
+    """It is left behind after so many entries or bytes, and catches up alone."""
+    feed = Feed(log, **room)
     slow, quick = Reader(feed, 0), Reader(feed, 0)
     await append(log, 1)
     await eventually(lambda: slow.sequences and quick.sequences)
@@ -96,6 +98,26 @@ async def test_a_slow_reader_holds_up_nobody_and_misses_nothing(log: JetStreamLo
     for reader in (slow, quick):
         await reader.stop()
     await feed.close()
+
+
+async def test_a_reader_that_stood_still_for_long_goes_on_where_it_was(
+    log: JetStreamLog, connection: Connection, environment: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has forgotten its consumer by then."""
+    monkeypatch.setattr(follow, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(pull, "EXPIRES_SECONDS", 0.3)
+    await append(log, 3)
+    batches = log.follow(0)
+    sequences = [each.sequence for each in await anext(batches)]
+    consumers = 1
+    async with asyncio.timeout(20):
+        while consumers:
+            consumers = (await connection.js.stream_info(environment.executions)).state.consumer_count
+    await append(log, 2000)
+    async with asyncio.timeout(20):
+        while len(sequences) < 2003:
+            sequences += [each.sequence for each in await anext(batches)]
+    assert sequences == list(range(1, 2004))
 
 
 async def test_a_patient_reader_lets_urgent_work_go_first_but_not_for_ever(feed: Feed, log: JetStreamLog) -> None:

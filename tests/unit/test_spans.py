@@ -62,7 +62,7 @@ RETRIED = (
 def test_an_execution_has_a_span_for_each_of_its_parts() -> None:
     """All in the trace of its first fact."""
     found = spans(*RETRIED)
-    assert set(found) == {"enqueue", "queued", "attempt 1", "retry wait", "attempt 2", "work"}
+    assert set(found) == {"enqueue", "queued", "started", "attempt 1", "retry wait", "attempt 2", "work"}
     assert {span.trace_id for span in found.values()} == {TRACE}
 
 
@@ -90,6 +90,7 @@ def test_spans_have_the_times_of_their_facts() -> None:
     assert times == {
         "enqueue": (10, 10),
         "queued": (95, 100),
+        "started": (100, 100),
         "attempt 1": (20, 40),
         "retry wait": (40, 95),
         "attempt 2": (100, 120),
@@ -165,8 +166,8 @@ def test_each_failed_try_of_a_step_is_a_span_with_its_error() -> None:
     """Beside the one that worked."""
     tries = [span for span in everything(*DURABLE) if span.name == "step a"]
     assert [(span.error, span.end) for span in tries] == [(BOOM, 30), (None, 40)]
-    assert tries[0].span_id == span_id(EXECUTION_ID, "attempt", "1", "step", "a", "try", "1")
-    assert tries[1].span_id == span_id(EXECUTION_ID, "attempt", "1", "step", "a")
+    assert tries[0].span_id == span_id(EXECUTION_ID, "attempt", "1", "step", "a")
+    assert tries[1].span_id == span_id(EXECUTION_ID, "attempt", "1", "step", "a", "try", "2")
 
 
 def test_a_rejected_wait_shows_its_reason() -> None:

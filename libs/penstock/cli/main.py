@@ -30,6 +30,8 @@ limits = cyclopts.App(name="limits", help="Limits of flow control, and changing 
 app.command(limits)
 notifications = cyclopts.App(name="notifications", help="What was told to channels, and telling it once more.")
 app.command(notifications)
+trace = cyclopts.App(name="trace", help="Traces of executions.")
+app.command(trace)
 
 _COMMANDS = {
     "up": "Start everything on this machine: NATS, all services, your functions.",
@@ -80,6 +82,7 @@ for _name, _help in _NOTIFICATIONS.items():
 functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
 functions.command("penstock.cli.limits:pause", name="pause", help="Start nothing more of a function; keep everything.")
 functions.command("penstock.cli.limits:resume", name="resume", help="End a pause.")
+trace.command("penstock.cli.trace:export_", name="export", help="Send the spans of the past to a collector again.")
 limits.command("penstock.cli.limits:list_", name="list", help="List limits with their use.")
 limits.command("penstock.cli.limits:set_", name="set", help="Set a limit, or take a change back.")
 limits.command("penstock.cli.limits:pause_all", name="pause", help="Start nothing more in the environment.")

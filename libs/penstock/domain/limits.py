@@ -124,7 +124,7 @@ notify_channels_max = 50
 notify_rules_max = 100
 """Each rule looks at every fact."""
 baggage_bytes_max = 8192
-"""Of the `baggage` that a caller sends, so many bytes are kept: further members are left out, and nothing is refused."""
+"""Of the `baggage` that a caller sends, so much is kept: further members are left out, and nothing is refused."""
 baggage_members_max = 64
 tracestate_chars_max = 512
 """A longer `tracestate` is left out."""

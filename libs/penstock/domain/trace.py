@@ -14,9 +14,9 @@ from penstock.domain.limits import baggage_bytes_max, baggage_members_max, trace
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 _TRACESTATE = re.compile(r"[\x20-\x7e\t]*")
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE = r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
-_MEMBER = re.compile(rf"{_TOKEN}\s*=\s*{_VALUE}(\s*;\s*{_TOKEN}(\s*=\s*{_VALUE})?)*", re.ASCII)
+_MEMBER = re.compile(rf"{_NAME}\s*=\s*{_VALUE}(\s*;\s*{_NAME}(\s*=\s*{_VALUE})?)*", re.ASCII)
 
 
 class SpanContext(NamedTuple):

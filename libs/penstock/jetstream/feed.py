@@ -12,7 +12,8 @@ from penstock.ports import LogEntry
 
 RECENT_BATCHES = 32
 SEAT_ENTRIES_MAX = 64_000
-"""A reader that leaves so many entries unread is cut loose: it must not hold up the others, nor fill the memory."""
+SEAT_BYTES_MAX = 32 * 1024 * 1024
+"""A reader that leaves so much unread is cut loose: it must not hold up the others, nor fill the memory."""
 
 PATIENCE_SECONDS = 1.0
 """So long at most a patient reader waits for urgent work to be done."""
@@ -31,29 +32,40 @@ class _Seat:
     """One reader at the shared follower."""
 
     def __init__(self) -> None:
-        self.batches: deque[list[LogEntry]] = deque()
+        self.batches: deque[tuple[list[LogEntry], int]] = deque()
         self.unread = 0
+        self.unread_bytes = 0
         self.changed = asyncio.Event()
         self.overrun = False
 
-    def put(self, batch: list[LogEntry]) -> None:
-        self.batches.append(batch)
+    def put(self, batch: list[LogEntry], size: int) -> None:
+        self.batches.append((batch, size))
         self.unread += len(batch)
+        self.unread_bytes += size
 
     def take(self) -> list[LogEntry]:
-        batch = self.batches.popleft()
+        batch, size = self.batches.popleft()
         self.unread -= len(batch)
+        self.unread_bytes -= size
         return batch
+
+    def cut_loose(self) -> None:
+        """It reads on by itself, from where it is: what was put aside for it would only fill the memory."""
+        self.overrun = True
+        self.batches.clear()
 
 
 class Feed:
     """Shares one follower of the log."""
 
-    def __init__(self, log: Followable, seat_entries_max: int = SEAT_ENTRIES_MAX) -> None:
+    def __init__(
+        self, log: Followable, seat_entries_max: int = SEAT_ENTRIES_MAX, seat_bytes_max: int = SEAT_BYTES_MAX
+    ) -> None:
         self._log = log
         self._seat_entries_max = seat_entries_max
+        self._seat_bytes_max = seat_bytes_max
         self._seats: set[_Seat] = set()
-        self._recent: deque[list[LogEntry]] = deque(maxlen=RECENT_BATCHES)
+        self._recent: deque[tuple[list[LogEntry], int]] = deque(maxlen=RECENT_BATCHES)
         self._position = 0
         self._task: asyncio.Task[None] | None = None
         self.is_pressed: Callable[[], bool] = lambda: False
@@ -102,7 +114,7 @@ class Feed:
     def _may_join(self, position: int) -> bool:
         if self._task is None or self._task.done():
             return True
-        oldest = self._recent[0][0].sequence - 1 if self._recent else self._position
+        oldest = self._recent[0][0][0].sequence - 1 if self._recent else self._position
         return position >= oldest
 
     async def _shared(self, position: int) -> AsyncIterator[list[LogEntry]]:
@@ -111,8 +123,8 @@ class Feed:
             self._recent.clear()
             self._position = position
             self._task = asyncio.create_task(self._follow(position), name="feed")
-        for batch in self._recent:
-            seat.put(batch)
+        for recent in self._recent:
+            seat.put(*recent)
         self._seats.add(seat)
         try:
             while not seat.overrun:
@@ -138,11 +150,14 @@ class Feed:
     async def _follow(self, after: int) -> None:
         async for batch in self._log.follow(after):
             self._position = batch[-1].sequence
-            self._recent.append(batch)
+            size = sum(len(entry.data) for entry in batch)
+            self._recent.append((batch, size))
+            while len(self._recent) > 1 and sum(size for _, size in self._recent) > self._seat_bytes_max:
+                self._recent.popleft()
             for seat in list(self._seats):
-                if seat.unread >= self._seat_entries_max:
-                    seat.overrun = True
+                if seat.unread >= self._seat_entries_max or seat.unread_bytes >= self._seat_bytes_max:
+                    seat.cut_loose()
                     self._seats.discard(seat)
                 else:
-                    seat.put(batch)
+                    seat.put(batch, size)
                 seat.changed.set()

@@ -171,6 +171,11 @@ class JetStreamLog:
         """The newest fact under `kind` and `key`."""
         return await self.reader.last(self.names.executions, self.names.system_subject(kind, key))
 
+    async def read_subject(self, subject: str) -> list[LogEntry]:
+        """Everything on a literal subject, in order. Raises Unavailable."""
+        found = await self.reader.subject(self.names.executions, subject)
+        return [LogEntry(message.sequence, message.subject, message.data) for message in found]
+
     def follow(self, after: int, subject: str | None = None) -> AsyncIterator[list[LogEntry]]:
         """All entries after the sequence, in batches, then live; with `subject` only those on it (a filter).
 

@@ -1,22 +1,20 @@
-"""Spans to OTLP/HTTP by the exporter of the OpenTelemetry SDK, in a thread of its own.
+"""Spans to a collector as they are made, in a thread of their own.
 
-The endpoint and all else come from the standard OTEL_* variables. Import this module only when `switch.is_on()`.
-A batch that the collector did not take is offered again with a growing pause; nothing more is read from the log
-meanwhile, so that memory stays bounded and the log keeps what has not been sent.
+Import this module only when `switch.is_on()`. A batch that the collector did not take is offered again with a growing
+pause; nothing more is read from the log meanwhile, so that memory stays bounded and the log keeps what has not been
+sent. Spans that it refuses while it takes others are left out: they must not hold up the rest for ever.
 """
 
 import asyncio
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from penstock.telemetry.encode import Encoder
-from penstock.telemetry.spans import SpanData
+from penstock.telemetry.sender import SpanSender, Verdict, well_formed
+from penstock.telemetry.span import SpanData
 
 logger = structlog.get_logger("penstock")
 
@@ -33,10 +31,7 @@ class SpanExport:
     """Sends batches in order. `send` returns once a batch has its place; `done` tells how far the collector has got."""
 
     def __init__(self, environment: str) -> None:
-        # The exporter reports every failed try with a traceback; we say it once.
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._encoder = Encoder(environment)
-        self._exporter = OTLPSpanExporter()
+        self._sender = SpanSender(environment)
         self._queue: queue.Queue[tuple[Sequence[SpanData], int] | None] = queue.Queue()
         self._queued = 0
         self._room = asyncio.Event()
@@ -62,7 +57,7 @@ class SpanExport:
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, STOP_SECONDS / 2)
         self._stopping.set()
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._sender.close()
         await asyncio.to_thread(self._thread.join, STOP_SECONDS / 2)
 
     def _run(self) -> None:
@@ -70,7 +65,7 @@ class SpanExport:
             spans, position, last = self._gather()
             for start in range(0, len(spans), BATCH_SPANS_MAX):
                 batch = spans[start : start + BATCH_SPANS_MAX]
-                if not self._offer(self._encoder.encode(batch)):
+                if not self._offer(batch):
                     return
             self.done = max(self.done, position)
             self._tell(self._taken, len(spans))
@@ -98,19 +93,24 @@ class SpanExport:
         self._queued -= count
         self._room.set()
 
-    def _offer(self, request: bytes) -> bool:
-        """Until the collector takes them; False when the process stops first."""
+    def _offer(self, batch: Sequence[SpanData]) -> bool:
+        """Until the collector has them; False when the process stops first."""
         pause = PAUSE_SECONDS_FIRST
         while not self._stopping.is_set():
-            # The exporter behind its encoder: headers, compression, TLS, time-outs and short retries.
-            if self._exporter._client.export(request).success:
+            verdict = self._sender.send(batch)
+            if verdict is Verdict.REFUSED:
+                kept = well_formed(self._sender, batch)
+                if kept is not None:
+                    logger.warning("spans_left_out", count=len(batch) - kept, reason=self._sender.problem)
+                    verdict = Verdict.TAKEN
+            if verdict is Verdict.TAKEN:
                 if self.problem is not None:
                     self.problem = None
                     logger.warning("spans_resumed")
                 return True
             if self.problem is None and not self._stopping.is_set():
                 self.problem = "the collector does not take spans; they are kept in the log and sent later"
-                logger.warning("spans_refused", retry_seconds=pause)
+                logger.warning("spans_refused", retry_seconds=pause, reason=self._sender.problem)
             self._stopping.wait(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
         return False

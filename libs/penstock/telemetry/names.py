@@ -62,8 +62,8 @@ PAUSED = SpanName("paused", "Failed, and waiting for somebody to mend it and res
 UNDO = SpanName("undo", "Undoing the steps of an execution that fails or is cancelled.")
 NOTIFY = SpanName(
     "notify",
-    "The notification about an end without success on NATS, in which no time passes; followed by the name of a channel, "
-    "a delivery there from the rule's word until it was taken or given up.",
+    "The notification about an end without success on NATS, in which no time passes; followed by the name of a "
+    "channel, a delivery there, from the rule's word until it was taken or given up.",
 )
 NOTIFY_TRY = SpanName("notify try", "A try of a delivery that failed, followed by its number; no time passes in it.")
 
@@ -113,7 +113,9 @@ NOTIFICATION_TRIES = Attribute("penstock.notification.tries", "How often it was 
 EXECUTION_RESTARTED_FROM = Attribute("penstock.execution.restarted_from", "The step that it was restarted from.")
 
 # Resources.
-SERVICE_NAME = Attribute("service.name", "`penstock-ingest`, `-scheduler`, `-runner` or `-notifier`: whose work the span is.")
+SERVICE_NAME = Attribute(
+    "service.name", "`penstock-ingest`, `-scheduler`, `-runner` or `-notifier`: whose work the span is."
+)
 ENVIRONMENT = Attribute("deployment.environment.name", "The environment.")
 
 SCOPE = "penstock"

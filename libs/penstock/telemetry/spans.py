@@ -3,9 +3,9 @@
 A `Trail` remembers what is open in one execution; each fact closes some spans and opens others. Span ids are
 `ids.span_id` of the execution and the path in it: none for the execution itself, `enqueue`, `delay/<n>`, `queued/<n>`,
 `attempt/<number>`, `retry/<number>`, `attempt/<number>/step/<name>`, `attempt/<number>/step/<name>/try/<try>` from the
-second try on, `attempt/<number>/call/<name>`, `wait/<n>/<name>`, `paused/<n>` and `undo/<n>`, with <n> the number of the fact that
-began it. An attempt that waits and goes on is one attempt and one span. Moments without a duration tell of what has no
-end yet: `attempt/<number>/started`, `suspended/<n>`, and `notify` of what is told to others.
+second try on, `attempt/<number>/call/<name>`, `wait/<n>/<name>`, `paused/<n>` and `undo/<n>`, with <n> the number
+of the fact that began it. An attempt that waits and goes on is one attempt and one span. Moments without a duration
+tell of what has no end yet: `attempt/<number>/started`, `suspended/<n>`, and `notify` of what is told to others.
 """
 
 from collections.abc import Iterable

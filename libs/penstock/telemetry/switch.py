@@ -15,6 +15,11 @@ def is_on(environ: Mapping[str, str] = os.environ) -> bool:
     return _is_on(environ, EXPORTER, ENDPOINTS)
 
 
+def has_endpoint(environ: Mapping[str, str] = os.environ) -> bool:
+    """True where an address for traces is given, whether they are exported by themselves or not."""
+    return any(environ.get(name, "").strip() for name in ENDPOINTS)
+
+
 def metrics_are_on(environ: Mapping[str, str] = os.environ) -> bool:
     """The same for metrics and their own variables."""
     return _is_on(environ, METRICS_EXPORTER, METRICS_ENDPOINTS)

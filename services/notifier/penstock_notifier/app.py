@@ -9,10 +9,11 @@ from penstock.jetstream.positions import Positions
 from penstock.jetstream.publisher import Publisher
 from penstock.service.lifecycle import Routes, Runtime, Service, batches_until
 from penstock.telemetry import switch
+from penstock.telemetry.trails import Trails
 from penstock_notifier.links import Links
 from penstock_notifier.notifications import Notifications
 from penstock_notifier.post_office import telling
-from penstock_notifier.spans import SpanLoop, Trails
+from penstock_notifier.spans import SpanLoop
 
 NAME = "notifier"
 DRAIN_SECONDS = 3.0

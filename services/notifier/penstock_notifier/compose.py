@@ -1,8 +1,9 @@
 """From a notice to the message that channels send: with the execution as the log has it, and the addresses."""
 
 from penstock.domain.notify.delivery import Delivery
-from penstock.domain.notify.notice import Notice
+from penstock.domain.trace import format_traceparent
 from penstock.ports import ExecutionLog
+from penstock.telemetry.deliveries import delivery_context
 from penstock_notifier.links import Links, arguments_of
 from penstock_notifier.message import Message
 
@@ -16,8 +17,9 @@ class Composer:
         self._environment = environment
         self._arguments = arguments
 
-    async def message(self, notice: Notice, earlier: Delivery | None) -> Message:
+    async def message(self, delivery: Delivery, earlier: Delivery | None) -> Message:
         """Raises Unavailable."""
+        notice = delivery.notice
         loaded = await self._log.load(notice.execution_id, notice.function) if notice.execution_id else None
         state = loaded.state if loaded is not None else None
         arguments = arguments_of(loaded.first) if loaded is not None and self._arguments else None
@@ -30,4 +32,5 @@ class Composer:
             metadata=state.metadata if state is not None else {},
             arguments=arguments,
             earlier=earlier.receipt if earlier is not None else None,
+            traceparent=format_traceparent(delivery_context(delivery, state.trace_id if state is not None else "")),
         )

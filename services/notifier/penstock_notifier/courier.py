@@ -179,7 +179,7 @@ class Courier:
             return
         opener = delivery.notice.incident
         earlier = await self._notices.read(self._channel, opener) if opener not in ("", notification) else None
-        message = await self._composer.message(delivery.notice, earlier)
+        message = await self._composer.message(delivery, earlier)
         try:
             sent = await self._sender.send(message)
         except Refused as refused:

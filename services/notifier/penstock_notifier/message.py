@@ -18,6 +18,8 @@ class Message(NamedTuple):
     metadata: dict[str, str]
     arguments: dict[str, Any] | None
     earlier: dict[str, str] | None
+    traceparent: str = ""
+    """The span of this delivery, below which its receiver may put its own."""
 
     @property
     def kind(self) -> str:

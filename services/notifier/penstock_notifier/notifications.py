@@ -13,8 +13,10 @@ import structlog
 from penstock.domain.execution.state import Execution, State
 from penstock.domain.ids import content_hash
 from penstock.domain.notify.notice import shortened
+from penstock.domain.trace import SpanContext, format_traceparent
 from penstock.jetstream.ends import EndFact, EndFacts
 from penstock.ports import ExecutionLog, Unavailable
+from penstock.telemetry.paths import notify_span
 from penstock.wire import names as wire
 from penstock.wire.cloudevents import STRUCTURED, instant
 from penstock.wire.names import Names
@@ -60,9 +62,15 @@ def notification(
         "subject": state.id,
         "time": instant(state.finished_at or state.updated_at),
         "datacontenttype": "application/json",
+        "traceparent": notify_traceparent(state),
         "data": {"execution": execution},
     }
     return msgspec.json.encode(event)
+
+
+def notify_traceparent(state: Execution) -> str:
+    """The span of this notification, below which receivers may put theirs."""
+    return format_traceparent(SpanContext(state.trace_id, notify_span(state.id)))
 
 
 class Notifications:
@@ -112,4 +120,4 @@ class Notifications:
         arguments = arguments_of(loaded.first) if self._arguments else None
         body = notification(self._names, state, event_id, self._links.of(state), arguments)
         subject = self._names.notification_subject(state.state, state.function)
-        await self._publish(subject, body, {wire.CONTENT_TYPE: STRUCTURED})
+        await self._publish(subject, body, {wire.CONTENT_TYPE: STRUCTURED, wire.TRACEPARENT: notify_traceparent(state)})

@@ -5,24 +5,18 @@ down stops the reading, not the facts: they stay in the log, and the gap is fill
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Protocol
 
-import msgspec
 import structlog
 
-from penstock.domain.execution.facts import FINAL, AnyFact, Enqueued, Unknown
 from penstock.ports import ExecutionLog, LogEntry, Unavailable
-from penstock.telemetry.spans import SpanData, Trail
-from penstock.wire.codec import decode_fact
-from penstock.wire.names import Names
+from penstock.telemetry.span import SpanData
+from penstock.telemetry.trails import Trails
 
 logger = structlog.get_logger("penstock")
 
 READER = "spans"
-TRAILS_MAX = 100_000
-"""Open executions remembered; what is older is read from the log again when it goes on."""
 STORE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 
@@ -41,49 +35,6 @@ class Bookmark(Protocol):
     async def load(self, reader: str) -> int | None: ...
 
     async def store(self, reader: str, position: int) -> None: ...
-
-
-class Trails:
-    """The open ends of executions, by id; the log gives back what was forgotten."""
-
-    def __init__(self, log: ExecutionLog, names: Names, room: int = TRAILS_MAX) -> None:
-        self._log = log
-        self._names = names
-        self._room = room
-        self._trails: OrderedDict[str, Trail] = OrderedDict()
-
-    async def spans(self, batch: Iterable[LogEntry]) -> list[SpanData]:
-        """The spans that these entries complete. Raises Unavailable; then the batch may be given again."""
-        found: list[SpanData] = []
-        for sequence, subject, data in batch:
-            parsed = self._names.parse_fact_subject(subject)
-            if parsed is None:
-                continue
-            try:
-                fact = decode_fact(data)
-            except msgspec.DecodeError:
-                continue
-            execution_id, _, function = parsed
-            trail = await self._trail(execution_id, function, sequence, fact)
-            found += trail.add(fact)
-            if isinstance(fact, FINAL):
-                self._trails.pop(execution_id, None)
-        return found
-
-    async def _trail(self, execution_id: str, function: str, sequence: int, fact: AnyFact | Unknown) -> Trail:
-        trail = self._trails.get(execution_id)
-        if trail is None:
-            trail = Trail(execution_id)
-            if not isinstance(fact, Enqueued):
-                for recorded in await self._log.read(execution_id, function):
-                    if recorded.sequence < sequence:
-                        trail.add(recorded.fact)
-            self._trails[execution_id] = trail
-        # What goes on stays: a long history is not to be read again and again.
-        self._trails.move_to_end(execution_id)
-        if len(self._trails) > self._room:
-            self._trails.popitem(last=False)
-        return trail
 
 
 class SpanLoop:

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from penstock.telemetry import names as t
 from penstock.telemetry.span import PARTS, Kind, SpanData
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_KINDS: dict[Part, SpanKind] = {
-    "ingest": SpanKind.PRODUCER,
-    "scheduler": SpanKind.INTERNAL,
-    "runner": SpanKind.CONSUMER,
+_KINDS: dict[Kind, SpanKind] = {
+    "internal": SpanKind.INTERNAL,
+    "producer": SpanKind.PRODUCER,
+    "consumer": SpanKind.CONSUMER,
+    "client": SpanKind.CLIENT,
 }
 
 
@@ -24,7 +25,7 @@ class Converter:
     def __init__(self, environment: str) -> None:
         self._scope = InstrumentationScope(t.SCOPE)
         self._resources = {
-            part: Resource.create({t.SERVICE_NAME: f"penstock-{part}", t.ENVIRONMENT: environment}) for part in _KINDS
+            part: Resource.create({t.SERVICE_NAME: f"penstock-{part}", t.ENVIRONMENT: environment}) for part in PARTS
         }
 
     def convert(self, span: SpanData) -> ReadableSpan:
@@ -35,13 +36,19 @@ class Converter:
             parent = SpanContext(trace_id, int(span.parent_id, 16), is_remote=True, trace_flags=_SAMPLED)
         return ReadableSpan(
             name=span.name,
-            context=SpanContext(trace_id, int(span.span_id, 16), is_remote=False, trace_flags=_SAMPLED),
+            context=SpanContext(
+                trace_id,
+                int(span.span_id, 16),
+                is_remote=False,
+                trace_flags=_SAMPLED,
+                trace_state=TraceState.from_header([span.state]),
+            ),
             parent=parent,
             resource=self._resources[span.part],
             attributes=span.attributes,
             events=_events(span),
             links=tuple(_links(span)),
-            kind=_KINDS[span.part],
+            kind=_KINDS[span.kind],
             status=_status(span),
             start_time=span.start * 1000,
             end_time=span.end * 1000,

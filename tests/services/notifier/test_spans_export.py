@@ -22,8 +22,9 @@ from penstock.ports import Append, Recorded
 from penstock.telemetry.encode import Encoder
 from penstock.telemetry.export import SpanExport
 from penstock.telemetry.spans import spans_of
+from penstock.telemetry.trails import Trails
 from penstock.wire.names import Names
-from penstock_notifier.spans import READER, SpanLoop, Trails
+from penstock_notifier.spans import READER, SpanLoop
 from sample_facts import FUNCTION, new_id, now
 from services.notifier.collector import Collector, attributes_of
 from services.notifier.sdk_spans import Converter
@@ -105,7 +106,7 @@ async def test_an_execution_is_one_trace(log: JetStreamLog, collector: Collector
     execution_id = new_id()
     await append(log, execution_id, created(execution_id), *retried())
     trace = await eventually(lambda: FUNCTION in collector.trace(execution_id) and collector.trace(execution_id))
-    assert set(trace) == {"enqueue", "queued", "attempt 1", "retry wait", "attempt 2", FUNCTION}
+    assert set(trace) == {"enqueue", "queued", "started", "attempt 1", "retry wait", "attempt 2", FUNCTION}
     assert trace[FUNCTION].span_id.hex() == span_id(execution_id)
     assert trace["attempt 1"].span_id.hex() == span_id(execution_id, "attempt", "1")
     assert trace["attempt 1"].parent_span_id.hex() == span_id(execution_id)
@@ -127,7 +128,7 @@ async def test_each_span_belongs_to_the_service_that_did_it(log: JetStreamLog, c
     """As resources."""
     execution_id = new_id()
     await append(log, execution_id, created(execution_id), *retried())
-    await eventually(lambda: len(collector.received) >= 7)
+    await eventually(lambda: len(collector.received) >= 9)
     services = {span.name: service for service, span in collector.received}
     assert services["enqueue"] == "penstock-ingest"
     assert services["queued"] == services["retry wait"] == "penstock-scheduler"
@@ -163,7 +164,7 @@ async def test_a_collector_that_was_down_gets_everything(log: JetStreamLog, coll
     await eventually(lambda: collector.refused and copy.export.problem)
     await append(log, second, created(second), *retried())
     collector.is_down = False
-    await eventually(lambda: len(collector.trace(first)) == len(collector.trace(second)) == 6, within=20)
+    await eventually(lambda: len(collector.trace(first)) == len(collector.trace(second)) == 7, within=20)
     assert copy.export.problem is None
 
 
@@ -187,7 +188,9 @@ async def test_a_restart_goes_on_where_the_collector_had_got_to(
     await eventually(lambda: FUNCTION in collector.trace(execution_id))
     await two.stop()
     names = [span.name for _, span in collector.received]
-    assert sorted(names) == sorted(["enqueue", "queued", "attempt 1", "retry wait", "queued", "attempt 2", FUNCTION])
+    assert sorted(names) == sorted(
+        ["enqueue", "queued", "started", "attempt 1", "retry wait", "queued", "started", "attempt 2", FUNCTION]
+    )
 
 
 async def test_forgotten_trails_are_read_from_the_log(
@@ -202,7 +205,7 @@ async def test_forgotten_trails_are_read_from_the_log(
     for fact in retried():
         await append(log, first, fact)
         await append(log, second, fact)
-    await eventually(lambda: len(collector.trace(first)) == len(collector.trace(second)) == 6)
+    await eventually(lambda: len(collector.trace(first)) == len(collector.trace(second)) == 7)
     await copy.stop()
 
 

@@ -92,5 +92,3 @@ async def test_steps_may_run_at_the_same_time(bench: Bench, start_runner: StartR
     execution = await bench.enqueue("gathered")
     assert await bench.result(execution) == [1, 2, 3, 4, 5]
     assert len((await bench.final(execution)).steps) == 5
-
-

@@ -55,6 +55,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[Attempt] = []
     receipt: dict[str, str] = {}
     """What the channel needs to change the message later."""
+    begun_at: int = 0
+    """When it became due, or was replayed last."""
+
+    @property
+    def tries_before(self) -> int:
+        """How many there were before it was replayed."""
+        return len(self.attempts) - self.tries
 
     @property
     def is_open(self) -> bool:
@@ -66,7 +73,7 @@ def evolve(state: Delivery | None, fact: AnySystemFact, sequence: int) -> Delive
     if isinstance(fact, NotificationDue):
         return state or Delivery(
             channel=fact.channel, notice=fact.notice, state="due", sequence=sequence, due_sequence=sequence,
-            due_at=fact.at, updated_at=fact.at, next_at=fact.at,
+            due_at=fact.at, updated_at=fact.at, next_at=fact.at, begun_at=fact.at,
         )  # fmt: skip
     if state is None:
         return None
@@ -83,7 +90,7 @@ def evolve(state: Delivery | None, fact: AnySystemFact, sequence: int) -> Delive
             word = "dead" if fact.next_at is None else "retrying"
             return change(state, state=word, next_at=fact.next_at, tries=state.tries + 1, attempts=attempts)
         case NotificationReplayed():
-            return change(state, state="due", next_at=fact.at, tries=0)
+            return change(state, state="due", next_at=fact.at, tries=0, begun_at=fact.at)
         case _:
             return state
 

@@ -12,6 +12,7 @@ from penstock.egress.sender import Answer, Egress, EgressFailed, EgressRefused
 from penstock.egress.signing import parse_secrets, signed_headers
 from penstock.ports import Clock
 from penstock.wire.cloudevents import instant
+from penstock.wire.names import TRACEPARENT
 from penstock_notifier.message import Message, Refused, Sent
 
 SECONDS = 20.0
@@ -41,7 +42,8 @@ class WebhookSender:
         except Rejected as error:
             raise Refused(error.detail) from None
         headers = signed_headers(secrets, message.id, body, now // 1_000_000)
-        answer = await post(self._egress, self._channel.url, {"content-type": "application/json", **headers}, body)
+        headers |= {"content-type": "application/json", TRACEPARENT: message.traceparent}
+        answer = await post(self._egress, self._channel.url, headers, body)
         if 200 <= answer.status < 300:
             return Sent(f"HTTP {answer.status}")
         raise refused(answer, now)
