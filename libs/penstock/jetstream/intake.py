@@ -140,6 +140,8 @@ class AckFloor:
         self._connection = connection
         self._stream = names.executions
         self._consumer = consumer
+        # Not the name alone: rules and channels keep what they know under names of their own.
+        self._reader = f"consumer-{consumer}"
         self._positions = Positions(connection, names)
         self._marked = 0
 
@@ -151,7 +153,7 @@ class AckFloor:
             raise Unavailable(f"consumer {self._consumer}: {error}") from None
         floor = info.ack_floor.stream_seq if info.ack_floor is not None else 0
         if floor > self._marked:
-            await self._positions.store(self._consumer, floor)
+            await self._positions.store(self._reader, floor)
             self._marked = floor
 
     async def start(self) -> int:
@@ -159,7 +161,7 @@ class AckFloor:
 
         A floor beyond the end of the log is of another one. Raises Unavailable, or an error of the client.
         """
-        floor = await self._positions.load(self._consumer) or 0
+        floor = await self._positions.load(self._reader) or 0
         info = await self._connection.js.stream_info(self._stream)
         return floor + 1 if 0 < floor <= info.state.last_seq else 0
 

@@ -13,11 +13,13 @@ from penstock.domain.execution import facts as f
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.log import JetStreamLog
+from penstock.jetstream.notices import Bookmark
 from penstock.jetstream.publisher import Publisher
 from penstock.ports import Append
 from penstock.wire.names import Names
 from penstock_notifier.links import Links
 from penstock_notifier.notifications import Notifications
+from penstock_notifier.post_office import ROLE
 from sample_facts import FUNCTION, new_id, now, started
 
 BOOM = f.ErrorInfo(code="user_error", type="ValueError", message="boom")
@@ -152,3 +154,17 @@ async def test_a_repeat_has_the_same_id(log: JetStreamLog, notifications: Notifi
     assert ids[:2] == ids[2:]
     assert ids[0] != ids[1]
     await notifications._source.stop()
+
+
+async def test_what_the_rules_keep_is_not_taken_for_a_position(
+    log: JetStreamLog, notifications: Notifications, inbox: Inbox
+) -> None:
+    """They may have stored their state before the consumer was made."""
+    await Bookmark(log, ROLE).store(b'{"position":7}')
+    loop = asyncio.create_task(notifications.run())
+    await end(log, f.Failed(n=3, at=now(), attempt=1, error=BOOM))
+    await eventually(lambda: inbox.events)
+    await notifications._source.mark()
+    assert await Bookmark(log, ROLE).load() == b'{"position":7}'
+    await notifications._source.stop()
+    await loop

@@ -225,7 +225,7 @@ async def test_ends_from_before_any_scheduler_are_told(
 
     async def marked() -> bool:
         await copy.source.mark()
-        return bool(await positions.load(environment.ends_consumer))
+        return bool(await positions.load(f"consumer-{environment.ends_consumer}"))
 
     await eventually(marked)
     await copy.stop()
@@ -236,7 +236,7 @@ async def test_ends_from_before_any_scheduler_are_told(
     again.begin()
     await eventually(lambda: _count(stage, parent, "child_completed", 2))
     info = await request(connection, f"$JS.API.CONSUMER.INFO.{stream}.{name}")
-    assert info["config"]["opt_start_seq"] == (await positions.load(name) or 0) + 1
+    assert info["config"]["opt_start_seq"] == (await positions.load(f"consumer-{name}") or 0) + 1
     await again.stop()
 
 
