@@ -17,16 +17,18 @@ def unsteady(ctx: Context) -> int:
     return ctx.attempt
 
 
+tries: list[int] = []
+
+
+def count() -> int:
+    tries.append(1)
+    if len(tries) == 1:
+        raise ValueError("once more")
+    return len(tries)
+
+
 @app.function
 async def durable(ctx: Context) -> int:
-    tries: list[int] = []
-
-    def count() -> int:
-        tries.append(1)
-        if len(tries) == 1:
-            raise ValueError("once more")
-        return len(tries)
-
     total = await ctx.step("count", count, retry=2, backoff=Fixed("50ms"))
     await ctx.sleep("300ms")
     return total + await ctx.call(plain, 1)

@@ -229,6 +229,37 @@ def test_a_delay_is_a_span_until_it_is_due() -> None:
     assert (found["queued"].start, found["queued"].end) == (51, 60)
 
 
+def test_what_has_no_end_yet_shows_by_its_beginning() -> None:
+    """A long attempt, a delayed execution, and one that waits: moments in the tree, known at once."""
+    found = spans(enqueued(at=10, run_at=50), f.Due(n=2, at=51), started(n=3, at=60, activation=2), opened(4, sleep()))
+    assert (found["started"].start, found["started"].end) == (60, 60)
+    assert found["started"].parent_id == span_id(EXECUTION_ID)
+    assert found["started"].span_id == span_id(EXECUTION_ID, "attempt", "1", "started")
+    assert found["enqueue"].attributes[t.EXECUTION_RUN_AT] == "1970-01-01T00:00:00.000050Z"
+    assert found["suspended"].attributes[t.EXECUTION_WAKES_AT] == "1970-01-01T00:00:00.000100Z"
+    assert found["suspended"].parent_id == span_id(EXECUTION_ID, "attempt", "1")
+
+
+def test_an_attempt_begins_once_however_often_it_goes_on() -> None:
+    """What wakes up, or only undoes its steps, is no new attempt."""
+    assert [span.start for span in everything(*DURABLE) if span.name == "started"] == [20]
+
+
+def test_an_end_without_success_is_told() -> None:
+    """By the notifier, as the last part of the tree."""
+    notify = spans(enqueued(), started(), f.Failed(n=3, at=5, attempt=1, error=BOOM))["notify"]
+    assert (notify.part, notify.kind, notify.start, notify.parent_id) == (
+        "notifier", "producer", 5, span_id(EXECUTION_ID)
+    )  # fmt: skip
+    assert "notify" not in spans(enqueued(), started(), f.Succeeded(n=3, at=5, attempt=1))
+
+
+def test_the_state_of_the_trace_goes_along() -> None:
+    """It is the caller's, and so on every span."""
+    found = spans(enqueued(tracestate="x=y"), f.Cancelled(n=2, at=9))
+    assert {span.state for span in found.values()} == {"x=y"}
+
+
 def test_a_lost_attempt_is_an_error_of_its_runner() -> None:
     """Not of the function."""
     found = spans(enqueued(), started(), lost(at=5), f.Due(n=4, at=5))
@@ -327,18 +358,3 @@ def _history(data: st.DataObject, creation: f.Enqueued) -> Sequence[Recorded]:
 def test_the_standard_variables_switch_it(environ: dict[str, str], on: bool) -> None:
     """Off without an endpoint."""
     assert is_on(environ) is on
-
-
-def test_every_attribute_and_span_is_registered_with_a_description() -> None:
-    """Dashboards are built on these names: what is used is registered, and what is registered says what it means."""
-    everything = [
-        span
-        for history in (
-            RETRIED,
-            (enqueued(event_id="e", parent_id="p", rerun_of="r", restarted_from="s"), started(), STEP, RETRIED[-1]),
-            DURABLE,
-        )
-        for span in spans_of([Recorded(EXECUTION_ID, "work", n, fact) for n, fact in enumerate(history, start=1)])
-    ]
-    assert {name for span in everything for name in span.attributes} <= set(t.ATTRIBUTES)
-    assert all(name.description.endswith(".") for name in (*t.ATTRIBUTES, *t.SPANS))

@@ -112,7 +112,7 @@ class Trail:
                 return [self._step(fact, fact.failures, {t.STEP_FAILURES: fact.failures}, fact.error)]
             case f.WaitOpened():
                 self._pending.opened(fact, self._parent)
-                return []
+                return [self._suspend(fact)] if fact.suspends else []
             case f.Woken():
                 return self._woken(fact, self._pending.woken(fact))
             case f.ChildCalled():
@@ -135,8 +135,7 @@ class Trail:
                 self._undoing = fact
                 return spans
             case f.Suspended():
-                span = span_id(self.execution_id, "suspended", str(fact.n))
-                return [self._span(t.SUSPENDED, "scheduler", span, fact.at, fact.at, {}, parent=self._parent)]
+                return [self._suspend(fact)]
             case f.StepStarted() | f.MessageReceived() | f.Progressed():
                 return []
             case _:
@@ -187,6 +186,11 @@ class Trail:
             span = span_id(self.execution_id, "attempt", number, "started")
             spans.append(self._span(t.STARTED, "runner", span, fact.at, fact.at, own))
         return spans
+
+    def _suspend(self, fact: f.WaitOpened | f.Suspended) -> SpanData:
+        own: dict[str, Value] = {} if fact.wakes_at is None else {t.EXECUTION_WAKES_AT: instant(fact.wakes_at)}
+        span = span_id(self.execution_id, "suspended", str(fact.n))
+        return self._span(t.SUSPENDED, "scheduler", span, fact.at, fact.at, own, parent=self._parent)
 
     def _woken(self, fact: f.Woken | f.ChildCompleted, over: list[Over]) -> list[SpanData]:
         if fact.wakes:
