@@ -30,8 +30,8 @@ FURTHER = 4
 """Executions that others make: a batch, a child, a hook, and one by an event."""
 EVERY_KIND = {
     "enqueue", "delay", "queued", "started", "suspended", "attempt 1", "attempt 2", "retry wait", "step count",
-    "wait sleep", "wait count~1", "call plain", "notify", "notify ops", "plain", "unsteady", "durable", "together", "told", "doomed",
-    "order",
+    "wait sleep", "wait count~1", "call plain", "notify", "notify ops",
+    "plain", "unsteady", "durable", "together", "told", "doomed", "order",
 }  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from opentelemetry.semconv._incubating.attributes import faas_attributes, messag
 
 from penstock.domain.execution import facts as f
 from penstock.domain.notify.notice import Notice
-from penstock.domain.schedule.spec import EverySpec, ScheduleSpec
 from penstock.domain.schedule.start import tick_enqueued
 from penstock.domain.system import AnySystemFact, NotificationDue, NotificationFailed, NotificationReplayed
 from penstock.domain.system import NotificationSent as Sent
@@ -23,6 +22,7 @@ from penstock.telemetry.encode import Encoder
 from penstock.telemetry.span import SpanData
 from penstock.telemetry.spans import spans_of
 from penstock.testing.given import EXECUTION_ID
+from schedules import spec
 from unit.durable_histories import compensating, step
 from unit.histories import BOOM, TRACE, enqueued, started
 from unit.test_spans import DURABLE, RETRIED
@@ -42,17 +42,24 @@ ORIGINS: dict[str, Any] = {"event_id": "e", "parent_id": "p", "rerun_of": "r", "
 HISTORIES: tuple[tuple[f.AnyFact, ...], ...] = (
     RETRIED,
     DURABLE,
-    (enqueued(at=1, run_at=9, **ORIGINS), f.Rescheduled(n=2, at=2, run_at=5), f.Due(n=3, at=5), started(n=4, activation=3),
-     f.Paused(n=5, at=9, attempt=1, error=BOOM), f.Resumed(n=6, at=50), f.Failed(n=7, at=60, attempt=1, error=BOOM)),
+    (
+        enqueued(at=1, run_at=9, **ORIGINS), f.Rescheduled(n=2, at=2, run_at=5), f.Due(n=3, at=5),
+        started(n=4, activation=3), f.Paused(n=5, at=9, attempt=1, error=BOOM), f.Resumed(n=6, at=50),
+        f.Failed(n=7, at=60, attempt=1, error=BOOM),
+    ),
     (enqueued(gated=True), JOINED, f.Succeeded(n=3, at=9, attempt=0)),
-    (enqueued(), f.Started(n=2, at=1, activation=1, attempt=1, runner="r", version="v1"), step(3, undo=True),
-     compensating(4), f.Due(n=5, at=6), started(n=6, activation=5), step(7, "a~undo"), f.Failed(n=8, at=9, attempt=1, error=BOOM)),
+    (
+        enqueued(), f.Started(n=2, at=1, activation=1, attempt=1, runner="r", version="v1"), step(3, undo=True),
+        compensating(4), f.Due(n=5, at=6), started(n=6, activation=5), step(7, "a~undo"),
+        f.Failed(n=8, at=9, attempt=1, error=BOOM),
+    ),
 )  # fmt: skip
 
 
 def tick() -> f.Enqueued:
-    spec = ScheduleSpec(function="work", rule=EverySpec(every=60_000_000))
-    return tick_enqueued("nightly", EXECUTION_ID, 60_000_000, spec, 60_000_001)
+    return tick_enqueued(
+        "nightly", EXECUTION_ID, 60_000_000, msgspec.structs.replace(spec(), function="work"), 60_000_001
+    )
 
 
 def of(*history: f.AnyFact) -> list[SpanData]:

@@ -175,6 +175,23 @@ async def test_the_trace_of_the_publisher_is_continued(ingest: Ingest) -> None:
     assert (await ingest.first(by_origin.executions[0][1])).trace_id == "c" * 32
 
 
+async def test_baggage_comes_with_the_hop_or_with_the_event(ingest: Ingest) -> None:
+    """As a header over NATS and HTTP, or as an extension of a CloudEvent; the hop goes before the origin."""
+    subject, trace = ingest.names.event_subject("user.x"), f"00-{'a' * 32}-{'b' * 16}-01"
+    headers = {"traceparent": trace, "tracestate": "x=y", "baggage": "user=u1"}
+    event = cloudevent(type="user.x", traceparent=trace, tracestate="v=w", baggage="user=u2")
+    facts = [
+        await ingest.publish(subject, b"1", headers),
+        position(await ingest.post("/v1/events", {"name": "user.x"}, **headers)),
+        position(await ingest.post("/v1/events", event, content_type=STRUCTURED)),
+        position(await ingest.post("/v1/events", event | {"id": "other"}, content_type=STRUCTURED, baggage="user=u1")),
+    ]
+    firsts = [await ingest.first((await ingest.fanned_out(each)).executions[0][1]) for each in facts]
+    assert [(first.tracestate, first.baggage) for first in firsts] == [
+        ("x=y", "user=u1"), ("x=y", "user=u1"), ("v=w", "user=u2"), ("v=w", "user=u1")
+    ]  # fmt: skip
+
+
 async def test_a_large_event_is_stored_once_for_all_its_functions(ingest: Ingest) -> None:
     """The facts hold the name of what is in the object store."""
     text = "x" * 200_000

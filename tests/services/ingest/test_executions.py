@@ -38,6 +38,14 @@ async def test_the_callers_trace_is_continued(ingest: Ingest) -> None:
     assert (await ingest.first(body["id"])).parent_span == span
 
 
+async def test_baggage_and_the_state_of_the_trace_are_kept(ingest: Ingest) -> None:
+    """In the first fact; what is wrong about them is left out, and the work taken."""
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    headers = {"traceparent": trace, "tracestate": "x=y", "baggage": "user=u1,bro ken=1"}
+    first = await ingest.first((await ingest.post(PATH, {"args": [1, 2]}, **headers)).json()["id"])
+    assert (first.tracestate, first.baggage) == ("x=y", "user=u1")
+
+
 async def test_a_delayed_call_is_scheduled_and_has_its_wake_up(ingest: Ingest) -> None:
     """Fact first, then the wake-up, then the answer."""
     body = (await ingest.post(PATH, {"args": [1, 2], "options": {"delay": "1h"}})).json()

@@ -17,6 +17,8 @@ class Collector:
         self.metrics: dict[str, Any] = {}
         """Name -> the last report of the metric."""
         self.is_down = False
+        self.refuses = ""
+        """A request with a span of this name is malformed; with `*` every one is."""
         self.refused = 0
         collector = self
 
@@ -32,8 +34,8 @@ class Collector:
                     collector.take_metrics(ExportMetricsServiceRequest.FromString(body))
                     self.send_response(200)
                 else:
-                    collector.take(ExportTraceServiceRequest.FromString(body))
-                    self.send_response(200)
+                    request = ExportTraceServiceRequest.FromString(body)
+                    self.send_response(400 if collector.is_refused(request) else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -45,6 +47,14 @@ class Collector:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
+
+    def is_refused(self, request: Any) -> bool:
+        groups = [scope for group in request.resource_spans for scope in group.scope_spans]
+        if self.refuses and any(self.refuses in (span.name, "*") for group in groups for span in group.spans):
+            self.refused += 1
+            return True
+        self.take(request)
+        return False
 
     def take(self, request: Any) -> None:
         for resource_spans in request.resource_spans:

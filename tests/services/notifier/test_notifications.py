@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from eventually import eventually
 from penstock.domain.execution import facts as f
+from penstock.domain.ids import span_id
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.log import JetStreamLog
@@ -89,6 +90,8 @@ async def test_a_failed_execution_is_told_once_as_a_cloudevent(
     assert message.subject == f"{environment.root}.notify.failed.{FUNCTION}"
     assert message.headers["Content-Type"].startswith("application/cloudevents+json")
     event = by_subject[execution_id]
+    span = span_id(execution_id, "notify")
+    assert event["traceparent"] == message.headers["traceparent"] == f"00-{execution_id}-{span}-01"
     assert (event["specversion"], event["type"]) == ("1.0", "penstock.execution.failed")
     assert event["time"] == "2027-01-15T08:00:00.123456Z"
     execution = event["data"]["execution"]

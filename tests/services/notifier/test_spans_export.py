@@ -168,6 +168,34 @@ async def test_a_collector_that_was_down_gets_everything(log: JetStreamLog, coll
     assert copy.export.problem is None
 
 
+async def test_spans_that_a_collector_refuses_do_not_hold_up_the_others(
+    log: JetStreamLog, collector: Collector, copy: Copy
+) -> None:
+    """They are left out; all else arrives, each once."""
+    collector.refuses = "attempt 1"
+    first = new_id()
+    await append(log, first, created(first), *retried())
+    await eventually(lambda: FUNCTION in collector.trace(first))
+    await eventually(lambda: copy.export.done >= 6)
+    names = sorted(span.name for _, span in collector.received)
+    assert set(collector.trace(first)) == {"enqueue", "queued", "started", "retry wait", "attempt 2", FUNCTION}
+    assert "attempt 1" not in names
+    assert copy.export.problem is None
+
+
+async def test_a_collector_that_refuses_everything_loses_nothing(
+    log: JetStreamLog, collector: Collector, copy: Copy
+) -> None:
+    """Then the fault is not in the spans, such as with an address of something else: they wait."""
+    collector.refuses = "*"
+    first = new_id()
+    await append(log, first, created(first), f.Cancelled(n=2, at=now()))
+    await eventually(lambda: collector.refused and copy.export.problem)
+    collector.refuses = ""
+    await eventually(lambda: FUNCTION in collector.trace(first), within=20)
+    assert set(collector.trace(first)) == {"enqueue", "queued", "notify", FUNCTION}
+
+
 async def test_a_restart_goes_on_where_the_collector_had_got_to(
     log: JetStreamLog, collector: Collector, environment: Names, connection: Connection
 ) -> None:
