@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from penstock.telemetry.encode import Encoder
 from penstock.telemetry.span import SpanData
 from penstock.telemetry.spans import spans_of
 from penstock.testing.given import EXECUTION_ID
+from penstock.testing.simulation import Simulation
 from schedules import spec
 from unit.durable_histories import compensating, step
 from unit.histories import BOOM, TRACE, enqueued, started
@@ -156,3 +158,15 @@ def test_a_delivery_about_no_execution_has_a_trace_of_its_own() -> None:
     notice = msgspec.structs.replace(NOTICE, execution_id="", function="")
     (span,) = told((NotificationDue(at=10, channel="ops", notice=notice), Sent(at=60)), "")
     assert (span.trace_id, span.parent_id) == (NOTICE.id, None)
+
+
+def test_the_readme_shows_every_span_and_an_app_that_works() -> None:
+    """Its tree has all names, and its code is a function with a step."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("## Traces") : readme.index("## Metrics")]
+    assert [name for name in t.SPANS if name not in section] == []
+    example = section[section.index("from opentelemetry import trace") :].partition("```")[0]
+    shown: dict[str, Any] = {}
+    exec(compile(example.replace("trace.set_tracer_provider(provider)", ""), "README.md", "exec"), shown)
+    assert Simulation(shown["app"]).call(shown["invoice"], 7).result == "invoice 7"
+    shown["provider"].shutdown()
