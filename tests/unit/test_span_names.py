@@ -23,7 +23,6 @@ from penstock.telemetry.encode import Encoder
 from penstock.telemetry.span import SpanData
 from penstock.telemetry.spans import spans_of
 from penstock.testing.given import EXECUTION_ID
-from penstock.testing.simulation import Simulation
 from schedules import spec
 from unit.durable_histories import compensating, step
 from unit.histories import BOOM, TRACE, enqueued, started
@@ -168,5 +167,5 @@ def test_the_readme_shows_every_span_and_an_app_that_works() -> None:
     example = section[section.index("from opentelemetry import trace") :].partition("```")[0]
     shown: dict[str, Any] = {}
     exec(compile(example.replace("trace.set_tracer_provider(provider)", ""), "README.md", "exec"), shown)
-    assert Simulation(shown["app"]).call(shown["invoice"], 7).result == "invoice 7"
+    assert (list(shown["app"].functions), shown["render"](7)) == (["invoice"], "invoice 7")
     shown["provider"].shutdown()
