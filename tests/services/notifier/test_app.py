@@ -51,7 +51,7 @@ async def test_the_service_tells_and_traces_and_stops(
         message = await asyncio.wait_for(told.get(), 10)
         assert json.loads(message.data)["subject"] == execution_id
         if traced:
-            await eventually(lambda: len(collector.trace(execution_id)) == 4)
+            await eventually(lambda: len(collector.trace(execution_id)) == 6)
         assert [check() for check in runtime.checks.values()] == [None] * len(runtime.checks)
         runtime.stopping.set()
         began = time.monotonic()

@@ -141,7 +141,7 @@ def test_frames_may_come_in_pieces(host: WorkerHost) -> None:
 
 def test_further_members_of_a_message_are_ignored(host: WorkerHost) -> None:
     """A newer runner may say more than the host knows."""
-    message = [*host.message("echo", 1), {}, 0, False, [], "something new", None]
+    message = [*host.message("echo", 1), {}, 0, False, [], "x=y", "user=u1", "something new", None]
     host.send(message)
     assert host.result_of(message[1]) == [1]
 
