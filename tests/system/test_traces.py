@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def product(tmp_path_factory: pytest.TempPathFactory, live: Collector, hook: Htt
         yield product
     finally:
         for pid in product.processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         assert product.process is not None
         product.process.wait(10)
 
