@@ -1,5 +1,6 @@
 """Making the streams of an environment, and refusing to run on ones that are not as wanted."""
 
+import asyncio
 from typing import Any, NamedTuple
 
 from penstock.jetstream.api import STREAM_EXISTS, STREAM_UNKNOWN, ApiRefused, request
@@ -8,6 +9,12 @@ from penstock.jetstream.connect import Connection
 from penstock.jetstream.refused import StartRefused
 from penstock.wire import topology
 from penstock.wire.names import Names
+
+
+NOT_YET = frozenset({10005, 10008})
+"""No suitable peers, and no leader."""
+PATIENCE_SECONDS = 20.0
+AGAIN_SECONDS = 0.25
 
 
 class Drift(NamedTuple):
@@ -38,6 +45,19 @@ async def provision(connection: Connection, names: Names, replicas: int = 1) -> 
             "Undo the change with the NATS tools, upgrade the server if it ignored a setting, "
             "or set PENSTOCK_NATS_REPLICAS to what the streams have.",
         )
+
+
+async def check_provided(connection: Connection, names: Names) -> None:
+    """For whoever may not make streams. Raises StartRefused when nobody has made them, or Unavailable."""
+    check_server(connection)
+    try:
+        await request(connection, f"$JS.API.STREAM.INFO.{names.executions}")
+    except ApiRefused as refusal:
+        raise StartRefused(
+            "no_streams",
+            f"There are no streams of the environment {names.environment}: {refusal}.",
+            "Run `penstock nats streams` with the password of the user `operator`.",
+        ) from None
 
 
 async def drift(connection: Connection, names: Names, replicas: int = 1) -> list[Drift]:
@@ -83,7 +103,7 @@ def check_server(connection: Connection) -> None:
 async def _ensure(connection: Connection, wanted: dict[str, Any]) -> list[Drift]:
     name = wanted["name"]
     try:
-        info = await request(connection, f"$JS.API.STREAM.CREATE.{name}", wanted)
+        info = await _create(connection, wanted)
     except ApiRefused as refusal:
         if refusal.code != STREAM_EXISTS:
             raise StartRefused(
@@ -93,6 +113,18 @@ async def _ensure(connection: Connection, wanted: dict[str, Any]) -> list[Drift]
             ) from None
         info = await request(connection, f"$JS.API.STREAM.INFO.{name}")
     return compare(wanted, info["config"])
+
+
+async def _create(connection: Connection, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A cluster that has just started has no leader yet, and then not all of its servers."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await request(connection, f"$JS.API.STREAM.CREATE.{wanted['name']}", wanted)
+        except ApiRefused as refusal:
+            if refusal.code not in NOT_YET or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _normal(value: Any) -> Any:
