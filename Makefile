@@ -10,7 +10,7 @@ ARGS ?=
 SEED ?= 1
 SECONDS ?= 45
 
-.PHONY: help run setup test check chaos bench format lock clean
+.PHONY: help run setup test check chaos cluster bench format lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 18
@@ -30,6 +30,9 @@ check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
 
 chaos: $(VENV)/.for-developing ## Kill everything at random under load and check that nothing is lost (SEED=1, SECONDS=45).
 	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m chaos tests/chaos tests/services/runner/test_long.py $(ARGS)
+
+cluster: $(VENV)/.for-developing ## Kill one of three NATS servers at a time under load, with every service on its own (SEED=1, SECONDS=45).
+	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m cluster tests/chaos $(ARGS)
 
 bench: $(VENV)/.for-developing ## Measure throughput, latency, CPU and memory beside the raw bound.
 	@exec $(BIN)/penstock bench $(ARGS)

@@ -7,6 +7,7 @@ from penstock.jetstream.api import STREAM_EXISTS, STREAM_UNKNOWN, ApiRefused, re
 from penstock.jetstream.binary import check_version
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.refused import StartRefused
+from penstock.ports import Unavailable
 from penstock.wire import topology
 from penstock.wire.names import Names
 
@@ -14,6 +15,7 @@ from penstock.wire.names import Names
 NOT_YET = frozenset({10005, 10008})
 """No suitable peers, and no leader."""
 PATIENCE_SECONDS = 20.0
+ANSWER_SECONDS = 5.0
 AGAIN_SECONDS = 0.25
 
 
@@ -51,7 +53,7 @@ async def check_provided(connection: Connection, names: Names) -> None:
     """For whoever may not make streams. Raises StartRefused when nobody has made them, or Unavailable."""
     check_server(connection)
     try:
-        await request(connection, f"$JS.API.STREAM.INFO.{names.executions}")
+        await _patiently(connection, f"$JS.API.STREAM.INFO.{names.executions}")
     except ApiRefused as refusal:
         raise StartRefused(
             "no_streams",
@@ -103,7 +105,7 @@ def check_server(connection: Connection) -> None:
 async def _ensure(connection: Connection, wanted: dict[str, Any]) -> list[Drift]:
     name = wanted["name"]
     try:
-        info = await _create(connection, wanted)
+        info = await _patiently(connection, f"$JS.API.STREAM.CREATE.{name}", wanted)
     except ApiRefused as refusal:
         if refusal.code != STREAM_EXISTS:
             raise StartRefused(
@@ -111,18 +113,21 @@ async def _ensure(connection: Connection, wanted: dict[str, Any]) -> list[Drift]
                 f"The NATS server refused to make stream {name}: {refusal}.",
                 "Free the name or the subjects, or give the server what it asks for.",
             ) from None
-        info = await request(connection, f"$JS.API.STREAM.INFO.{name}")
+        info = await _patiently(connection, f"$JS.API.STREAM.INFO.{name}")
     return compare(wanted, info["config"])
 
 
-async def _create(connection: Connection, wanted: dict[str, Any]) -> dict[str, Any]:
-    """A cluster that has just started has no leader yet, and then not all of its servers."""
+async def _patiently(connection: Connection, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A request whose answer may take a while: a cluster that has just lost or found a server elects leaders first."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
     while True:
         try:
-            return await request(connection, f"$JS.API.STREAM.CREATE.{wanted['name']}", wanted)
+            return await request(connection, subject, body, ANSWER_SECONDS)
         except ApiRefused as refusal:
             if refusal.code not in NOT_YET or asyncio.get_running_loop().time() > deadline:
+                raise
+        except Unavailable:
+            if not connection.is_clustered or asyncio.get_running_loop().time() > deadline:
                 raise
         await asyncio.sleep(AGAIN_SECONDS)
 
