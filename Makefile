@@ -32,7 +32,7 @@ chaos: $(VENV)/.for-developing ## Kill everything at random under load and check
 	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m chaos tests/chaos tests/services/runner/test_long.py $(ARGS)
 
 cluster: $(VENV)/.for-developing ## Kill one of three NATS servers at a time under load, with every service on its own (SEED=1, SECONDS=45).
-	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m cluster tests/chaos $(ARGS)
+	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m cluster tests/chaos tests/nats/test_cluster.py $(ARGS)
 
 bench: $(VENV)/.for-developing ## Measure throughput, latency, CPU and memory beside the raw bound.
 	@exec $(BIN)/penstock bench $(ARGS)

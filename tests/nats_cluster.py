@@ -55,7 +55,8 @@ class NatsCluster:
             self._processes[node] = subprocess.Popen(
                 [
                     find_server(None), "--config", self._configuration,
-                    "--addr", "127.0.0.1", "--port", str(self.ports[node]), "--http_port", str(self._health_ports[node]),
+                    "--addr", "127.0.0.1", "--port", str(self.ports[node]),
+                    "--http_port", str(self._health_ports[node]),
                     "--cluster", f"nats://route:of_route@127.0.0.1:{self._route_ports[node]}",
                 ],
                 env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

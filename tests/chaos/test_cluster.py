@@ -1,4 +1,4 @@
-"""Services on their own, a cluster of three NATS servers that are killed one at a time, and PostgreSQL: nothing is lost."""
+"""Services on their own, three NATS servers that are killed one at a time, PostgreSQL: nothing is lost or stuck."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The compose file and what it mounts agree with each other and with the product, as far as can be told without Docker."""
+"""The compose file and what it mounts agree with each other and with the product, as far as that shows unrun."""
 
 import json
 import re

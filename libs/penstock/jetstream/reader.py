@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from penstock.jetstream.api import ApiRefused, request
 from penstock.jetstream.connect import Connection
 from penstock.ports import Unavailable
+from penstock.wire import names as wire
 
 BATCH = 512
 READ_SECONDS = 5.0
@@ -50,6 +51,7 @@ class _Held(msgspec.Struct):
     seq: int
     data: str = ""
     hdrs: str = ""
+    time: str = ""
 
 
 class DirectReader:
@@ -129,6 +131,7 @@ class DirectReader:
         stored = msgspec.convert(answer["message"], _Held)
         data, lines = base64.b64decode(stored.data), base64.b64decode(stored.hdrs).decode("utf-8", "replace")
         headers = dict(line.split(": ", 1) for line in lines.split("\r\n") if ": " in line)
+        headers[wire.TIME_STAMP] = stored.time
         return StoredMessage(stored.seq, stored.subject, data, headers)
 
     async def _ask(self, stream: str, body: dict[str, object]) -> _Request:
