@@ -46,9 +46,7 @@ async def lines(cluster: NatsCluster) -> AsyncIterator[list[Connection]]:
     opened = []
     for port in cluster.ports:
         connection = Connection(f"to-{port}")
-        await connection.open(
-            f"nats://127.0.0.1:{port}", user="scheduler", password=cluster.passwords["scheduler"]
-        )
+        await connection.open(f"nats://127.0.0.1:{port}", user="scheduler", password=cluster.passwords["scheduler"])
         opened.append(connection)
     yield opened
     for connection in opened:
@@ -78,7 +76,9 @@ async def test_reads_by_the_leader_are_like_those_by_a_replica(lines: list[Conne
         again = await reader.at(NAMES.executions, each.sequence)
         assert again is not None
         assert (again.data, again.headers["Penstock-Test"]) == (each.data, each.headers["Penstock-Test"])
-    assert [each.sequence for each in await reader.subject(NAMES.executions, subject, stored[1], limit=1)] == stored[1:2]
+    assert [each.sequence for each in await reader.subject(NAMES.executions, subject, stored[1], limit=1)] == stored[
+        1:2
+    ]
     assert await reader.subject(NAMES.executions, subject, stored[2] + 1) == []
     assert await reader.last(NAMES.executions, NAMES.fact_subject("e" * 32, "f", "run")) is None
 
@@ -93,7 +93,7 @@ async def test_one_of_the_servers_in_the_url_is_enough(cluster: NatsCluster) -> 
 
 
 async def test_the_user_of_the_first_address_counts_for_all(cluster: NatsCluster) -> None:
-    """Nobody should have to write a password three times; the cluster also tells of servers that the URL does not name."""
+    """Nobody should have to write a password three times, and the cluster tells of servers that no URL names."""
     connection = Connection("short")
     await connection.open(f"nats://query:of_query@127.0.0.1:{free_port()},127.0.0.1:{cluster.ports[2]}")
     assert connection.problem is None

@@ -49,9 +49,7 @@ def test_an_environment_that_is_none_is_refused(capsys: pytest.CaptureFixture[st
 
 def test_passwords_are_read_as_pairs() -> None:
     """They may contain all that a comma does not end."""
-    settings = load_settings(
-        {"PENSTOCK_NATS_URL": "nats://n:4222", "PENSTOCK_NATS_PASSWORDS": "ingest=a=b, query=c"}
-    )
+    settings = load_settings({"PENSTOCK_NATS_URL": "nats://n:4222", "PENSTOCK_NATS_PASSWORDS": "ingest=a=b, query=c"})
     assert read_passwords(settings) == {"ingest": "a=b", "query": "c"}
 
 

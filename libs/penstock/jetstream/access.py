@@ -4,8 +4,8 @@ Each service has an inbox of its own, `_INBOX_<user>.>`, so that no user sees th
 clients log in as `trigger`, whose inbox is the usual `_INBOX.>`. Passwords live in `nats.json` in the data directory
 and in the server's configuration, both readable by their owner only, and never in arguments, environments or logs.
 
-With PENSTOCK_NATS_URL whoever runs the server decides what its users may do. `penstock nats users` prints the same users
-for its configuration, and with PENSTOCK_NATS_PASSWORDS the services log in as these; without, all use that one URL.
+With PENSTOCK_NATS_URL whoever runs the server decides what its users may do. `penstock nats users` prints the same
+users for its configuration, and with PENSTOCK_NATS_PASSWORDS the services log in as these; without, all use the URL.
 """
 
 import json

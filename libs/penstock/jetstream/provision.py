@@ -11,7 +11,6 @@ from penstock.ports import Unavailable
 from penstock.wire import topology
 from penstock.wire.names import Names
 
-
 NOT_YET = frozenset({10005, 10008})
 """No suitable peers, and no leader."""
 PATIENCE_SECONDS = 20.0
