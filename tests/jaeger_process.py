@@ -75,7 +75,12 @@ class Jaeger:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                # A browser that still looks at it keeps it up.
+                self._process.kill()
+                self._process.wait(10)
 
     def services(self) -> set[str]:
         return set(self._ask("/api/services")["data"] or ())
