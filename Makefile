@@ -10,7 +10,7 @@ ARGS ?=
 SEED ?= 1
 SECONDS ?= 45
 
-.PHONY: help run setup test check chaos bench format lock clean
+.PHONY: help run setup test check chaos cluster jaeger-check prometheus-check bench format lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 18
@@ -30,6 +30,17 @@ check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
 
 chaos: $(VENV)/.for-developing ## Kill everything at random under load and check that nothing is lost (SEED=1, SECONDS=45).
 	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m chaos tests/chaos tests/services/runner/test_long.py $(ARGS)
+
+cluster: $(VENV)/.for-developing ## Kill one of three NATS servers at a time under load, with every service on its own (SEED=1, SECONDS=45).
+	@CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) exec $(BIN)/python -m pytest -q -m cluster tests/chaos tests/nats/test_cluster.py $(ARGS)
+
+jaeger-check: $(VENV)/.for-developing ## Send the spans of real executions to a real Jaeger v2 (`jaeger` on the PATH) and print its traces.
+	@command -v jaeger > /dev/null || { echo 'There is no jaeger on the PATH; see infra/compose/README.md.' >&2; exit 1; }
+	@exec $(BIN)/python -m pytest -q -m jaeger tests/system/test_jaeger.py $(ARGS)
+
+prometheus-check: $(VENV)/.for-developing ## Let a real promtool (on the PATH) check the configuration, the alerts and /metrics.
+	@command -v promtool > /dev/null || { echo 'There is no promtool on the PATH; see infra/compose/README.md.' >&2; exit 1; }
+	@exec $(BIN)/python -m pytest -q -m prometheus tests/system/test_prometheus.py $(ARGS)
 
 bench: $(VENV)/.for-developing ## Measure throughput, latency, CPU and memory beside the raw bound.
 	@exec $(BIN)/penstock bench $(ARGS)

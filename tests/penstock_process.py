@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from penstock.service.settings import Settings
+
 APP = """
 import os
 import time
@@ -83,6 +85,14 @@ class Penstock:
         self.arguments = arguments
         self.process: subprocess.Popen[str] | None = None
         self.out, self.err = folder / "up.out", folder / "up.err"
+
+    @property
+    def key(self) -> str:
+        return (self.data / "api-key").read_text().strip()
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(data_dir=str(self.data), nats_port=self.nats_port)
 
     def start(self, within: float = 30.0) -> str:
         """Start it and wait for what it prints when it is ready."""

@@ -51,7 +51,8 @@ async def _newer(log: ExecutionLog, known: Execution | None) -> Execution | None
         # Nothing is known, or only what a summary says.
         return None
     recorded = await log.read(known.id, known.function, after=known.sequence)
-    return fold_recorded(recorded, known) if recorded else None
+    follows = bool(recorded) and recorded[0].fact.n <= known.n + 1
+    return fold_recorded(recorded, known) if follows else None
 
 
 async def handle(

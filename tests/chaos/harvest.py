@@ -1,9 +1,10 @@
 """What there is to be checked after chaos: the log when it has become quiet, its wake-ups, and the view."""
 
 import asyncio
+import subprocess
 import time
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 
@@ -15,15 +16,28 @@ from penstock.jetstream.timers import JetStreamTimers
 from penstock.service.access import open_connection, read_passwords
 from penstock.service.settings import Settings
 from penstock.wire.names import START_WAIT, Names, wait_token
-from penstock_process import Penstock
 
 QUIET_SECONDS = 75.0
 """Longer than a lease, a redelivery and a repair one after the other."""
 
 
-async def read_history(product: Penstock, far: set[str]) -> tuple[History, int, list[str]]:
+class Installation(Protocol):
+    """What is examined: one `penstock up`, or services on their own."""
+
+    http_port: int
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def run(self, *arguments: str, within: float = 30.0) -> subprocess.CompletedProcess[str]: ...
+
+
+async def read_history(product: Installation, far: set[str]) -> tuple[History, int, list[str]]:
     """The log once every execution is final, or the quiet time is over."""
-    settings = Settings(data_dir=str(product.data), nats_port=product.nats_port)
+    settings = product.settings
     names = Names(settings.env)
     async with AsyncExitStack() as stack:
         connection = await open_connection(stack, settings, read_passwords(settings), OPERATOR, "checker")
@@ -62,7 +76,7 @@ def _times(state: Execution) -> list[str]:
     return open_waits if open_waits else [START_WAIT]
 
 
-def view_complaints(product: Penstock, states: dict[str, Execution]) -> list[str]:
+def view_complaints(product: Installation, states: dict[str, Execution]) -> list[str]:
     """Where the view, now and made anew, is not what the log says."""
     seen = _all_executions(product)
     complaints = [
@@ -71,17 +85,16 @@ def view_complaints(product: Penstock, states: dict[str, Execution]) -> list[str
         if seen.get(each) != state.state
     ]
     complaints += [f"{each}: in the view, not in the log" for each in seen.keys() - states.keys()]
-    rebuilt = product.run("rebuild", "--json")
+    rebuilt = product.run("rebuild", "--json", within=90)
     if rebuilt.returncode != 0:
         complaints.append(f"the view is not what the log folds to: {rebuilt.stdout}{rebuilt.stderr}")
     return complaints
 
 
-def _all_executions(product: Penstock) -> dict[str, str]:
-    key = (product.data / "api-key").read_text().strip()
+def _all_executions(product: Installation) -> dict[str, str]:
     seen: dict[str, str] = {}
     cursor: str | None = ""
-    with httpx2.Client(headers={"Authorization": f"Bearer {key}"}, timeout=10) as client:
+    with httpx2.Client(headers={"Authorization": f"Bearer {product.key}"}, timeout=10) as client:
         while cursor is not None:
             query: dict[str, Any] = {"limit": 500, **({"cursor": cursor} if cursor else {})}
             answer = client.get(f"http://127.0.0.1:{product.http_port}/v1/executions", params=query)

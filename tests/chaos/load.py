@@ -22,10 +22,10 @@ PATIENCE_SECONDS = 60.0
 class Load:
     """Threads that ask over HTTP, and one that publishes on NATS. `stop` ends them and waits for answers."""
 
-    def __init__(self, ports: list[int], nats_port: int, key: str, seed: int, journal: Path) -> None:
+    def __init__(self, ports: list[int], nats_url: str, key: str, seed: int, journal: Path) -> None:
         self.triggers: list[Trigger] = []
         self._urls = [f"http://127.0.0.1:{port}" for port in ports]
-        self._nats_url = f"nats://127.0.0.1:{nats_port}"
+        self._nats_urls = nats_url.split(",")
         self._key = key
         self._seed = seed
         self._journal = journal.open("a", encoding="utf-8")
@@ -140,7 +140,7 @@ class Load:
             self._write(Trigger("nats", "", ""), repr(error))
 
         client = await nats.connect(
-            self._nats_url, user="trigger", password=self._key, max_reconnect_attempts=-1, reconnect_time_wait=0.2,
+            self._nats_urls, user="trigger", password=self._key, max_reconnect_attempts=-1, reconnect_time_wait=0.2,
             error_cb=quiet, pending_size=-1,
         )  # fmt: skip
         stream = client.jetstream(timeout=3)

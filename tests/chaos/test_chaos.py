@@ -25,7 +25,7 @@ def test_nothing_is_lost_and_nothing_is_stuck(tmp_path: Path, capsys: pytest.Cap
 
     def load(product: Penstock, second: Second, key: str) -> Load:
         ports = [product.http_port, product.http_port, second.http_port]
-        return Load(ports, product.nats_port, key, SEED, tmp_path / "requests.jsonl")
+        return Load(ports, f"nats://127.0.0.1:{product.nats_port}", key, SEED, tmp_path / "requests.jsonl")
 
     with chaos(tmp_path, "chaos_app", load, tell) as after:
         history, triggers = after.history, after.load.triggers

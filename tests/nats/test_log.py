@@ -1,6 +1,7 @@
 """The log on JetStream: one writer at a time per execution, true verdicts, and nothing skipped when followed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,6 +14,7 @@ from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.provision import provision
 from penstock.jetstream.publisher import Publisher
+from penstock.jetstream.reader import DirectReader, StoredMessage
 from penstock.jetstream.server import EmbeddedServer
 from penstock.ports import Conflict, LogEntry, Unavailable
 from penstock.wire.names import Names
@@ -33,6 +35,43 @@ async def test_appended_facts_are_read_back_in_order(log: JetStreamLog) -> None:
     assert [each.sequence for each in recorded] == [first, second, third]
     assert [each.fact.n for each in recorded] == [1, 2, 3]
     assert await kinds(log, one) == ["enqueued", "started", "succeeded"]
+
+
+class _SlowReader(DirectReader):
+    """Reads run facts first, and the others after something was stored meanwhile."""
+
+    def __init__(self, connection: Connection, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(connection)
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+        self._stored = asyncio.Event()
+
+    async def subject(self, stream: str, subject: str, start: int = 1, limit: int | None = None) -> list[StoredMessage]:
+        if ".run." not in subject:
+            await self._stored.wait()
+        found = await super().subject(stream, subject, start, limit)
+        if ".run." in subject and self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            await meanwhile()
+            self._stored.set()
+        return found
+
+
+@pytest.mark.parametrize("way", ["read", "load"])
+async def test_facts_that_come_between_the_reads_of_two_subjects_leave_no_hole(log: JetStreamLog, way: str) -> None:
+    """An execution would be continued from a state that it never had."""
+    one = new_id()
+    last = await log.append(entry(one))
+
+    async def go_on() -> None:
+        await log.append(entry(one, due(2), started(3), expected=last))
+
+    log.reader = _SlowReader(log.connection, go_on)
+    if way == "read":
+        assert [each.fact.n for each in await log.read(one, FUNCTION)] == [1, 2, 3]
+    else:
+        loaded = await log.load(one, FUNCTION)
+        assert loaded is not None
+        assert loaded.state.n == 3
 
 
 async def test_an_execution_without_facts_is_empty(log: JetStreamLog) -> None:

@@ -32,6 +32,8 @@ notifications = cyclopts.App(name="notifications", help="What was told to channe
 app.command(notifications)
 trace = cyclopts.App(name="trace", help="Traces of executions.")
 app.command(trace)
+nats = cyclopts.App(name="nats", help="What a NATS server or cluster of your own needs.")
+app.command(nats)
 
 _COMMANDS = {
     "up": "Start everything on this machine: NATS, all services, your functions.",
@@ -79,6 +81,8 @@ _NOTIFICATIONS = {
 }
 for _name, _help in _NOTIFICATIONS.items():
     notifications.command(f"penstock.cli.notifications:{_name}_", name=_name, help=_help)
+nats.command("penstock.cli.nats:users_", name="users", help="Print the users for the server's configuration.")
+nats.command("penstock.cli.nats:streams_", name="streams", help="Make the streams of an environment.")
 functions.command("penstock.cli.functions:list_", name="list", help="List functions.")
 functions.command("penstock.cli.limits:pause", name="pause", help="Start nothing more of a function; keep everything.")
 functions.command("penstock.cli.limits:resume", name="resume", help="End a pause.")

@@ -4,8 +4,8 @@ Each service has an inbox of its own, `_INBOX_<user>.>`, so that no user sees th
 clients log in as `trigger`, whose inbox is the usual `_INBOX.>`. Passwords live in `nats.json` in the data directory
 and in the server's configuration, both readable by their owner only, and never in arguments, environments or logs.
 
-With PENSTOCK_NATS_URL none of this applies: all services use that one URL (and credentials), and whoever runs the
-server decides what its users may do. `permissions` says what each service needs there.
+With PENSTOCK_NATS_URL whoever runs the server decides what its users may do. `penstock nats users` prints the same
+users for its configuration, and with PENSTOCK_NATS_PASSWORDS the services log in as these; without, all use the URL.
 """
 
 import json
@@ -49,12 +49,7 @@ def passwords(data_dir: Path) -> dict[str, str]:
 
 def authorization(environments: Sequence[Names], known: dict[str, str], api_key: str) -> dict[str, Any]:
     """The `authorization` block of the server's configuration; without an API key there is no `trigger`."""
-    merged: dict[str, dict[str, list[str]]] = {}
-    for names in environments:
-        for user, rights in permissions(names).items():
-            sides = merged.setdefault(user, {"publish": [], "subscribe": []})
-            for side, subjects in rights.items():
-                sides[side].extend(subject for subject in subjects if subject not in sides[side])
+    merged = merged_permissions(environments)
     secrets_by_user = {**known, **({TRIGGER_USER: _checked_key(api_key)} if api_key else {})}
     return {
         "users": [
@@ -67,6 +62,17 @@ def authorization(environments: Sequence[Names], known: dict[str, str], api_key:
             if user in secrets_by_user
         ]
     }
+
+
+def merged_permissions(environments: Sequence[Names]) -> dict[str, dict[str, list[str]]]:
+    """User -> subjects it may publish and subscribe in any of the environments."""
+    merged: dict[str, dict[str, list[str]]] = {}
+    for names in environments:
+        for user, rights in permissions(names).items():
+            sides = merged.setdefault(user, {"publish": [], "subscribe": []})
+            for side, subjects in rights.items():
+                sides[side].extend(subject for subject in subjects if subject not in sides[side])
+    return merged
 
 
 def permissions(names: Names) -> dict[str, dict[str, list[str]]]:

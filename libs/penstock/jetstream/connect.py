@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -40,21 +40,19 @@ class Connection:
         """Connect. Raises Unavailable at once when nothing listens or the login is refused."""
         # nats-py writes a traceback for every failed try; we report through our own callbacks.
         logging.getLogger("nats").setLevel(logging.CRITICAL)
-        first = urlsplit(url.split(",")[0])
-        host, port = first.hostname or "127.0.0.1", first.port or 4222
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
-            writer.close()
-        except OSError as error:
-            raise Unavailable(f"Nothing answers at NATS {host}:{port} ({error.strerror or error}).") from None
+        servers = [each.strip() if "://" in each else f"nats://{each.strip()}" for each in url.split(",")]
+        where = await _answering(servers)
         inbox = f"_INBOX_{user}" if user else "_INBOX"
+        if user is None and credentials is None:
+            # What the first URL says counts for all, also for servers that only the cluster tells us about.
+            user, password = urlsplit(servers[0]).username, urlsplit(servers[0]).password
         self._login_refused = False
         client = LeanClient()
         self._connecting = asyncio.ensure_future(
             client.connect(
-                servers=url.split(","),
+                servers=servers,
                 name=f"penstock-{self.name}",
-                user=user,
+                user=user if password is not None else None,
                 password=password,
                 user_credentials=credentials,
                 inbox_prefix=inbox.encode(),
@@ -73,12 +71,12 @@ class Connection:
         try:
             await asyncio.wait_for(self._connecting, 15)
         except (nats.errors.Error, TimeoutError) as error:
-            raise Unavailable(f"NATS at {host}:{port} refused the connection: {error}.") from None
+            raise Unavailable(f"NATS at {where} refused the connection: {error}.") from None
         except asyncio.CancelledError:
             if not self._login_refused:
                 raise
             raise Unavailable(
-                f"NATS at {host}:{port} refused the connection: wrong user or password"
+                f"NATS at {where} refused the connection: wrong user or password"
                 f" ({user or 'those of the URL or credentials file'})."
             ) from None
         finally:
@@ -86,6 +84,11 @@ class Connection:
         self.nc = client
         self.js = client.jetstream()
         self.problem = None
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the server is one of several, so that another may know more, or die without our line noticing."""
+        return bool(self.nc._server_info.get("cluster"))
 
     async def close(self) -> None:
         """Close at once; whoever has work under way stops it first."""
@@ -121,3 +124,19 @@ class Connection:
     async def _on_closed(self) -> None:
         if self.problem is None:
             self.problem = "connection to NATS closed"
+
+
+async def _answering(servers: Sequence[str]) -> str:
+    """The first of the servers that listens, as host and port. Raises Unavailable when none does."""
+    silent = []
+    for server in servers:
+        parts = urlsplit(server)
+        host, port = parts.hostname or "127.0.0.1", parts.port or 4222
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
+        except OSError as error:
+            silent.append(f"{host}:{port} ({error.strerror or error or 'no answer'})")
+        else:
+            writer.close()
+            return f"{host}:{port}"
+    raise Unavailable(f"Nothing answers at NATS {', '.join(silent)}.")

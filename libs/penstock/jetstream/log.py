@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 
 import msgspec
 import nats.js.errors
@@ -25,6 +26,9 @@ from penstock.wire.codec import decode_fact, decode_system_fact, encode_fact, en
 from penstock.wire.names import FactClass, Names
 
 logger = structlog.get_logger("penstock")
+
+HOLE_TRIES = 5
+"""A hole that stays was made by hand; the facts are then taken as they are."""
 
 
 class JetStreamLog:
@@ -60,9 +64,13 @@ class JetStreamLog:
     async def read(self, execution_id: str, function: str, after: int = 0) -> list[Recorded]:
         """The facts of one execution in order, those beyond a sequence only; empty if there are none."""
         subjects = self.names.fact_subjects(execution_id, function)
-        reads = (self.reader.subject(self.names.executions, each, start=after + 1) for each in subjects)
-        parts = await asyncio.gather(*reads)
-        return self._recorded(execution_id, function, [message for part in parts for message in part])
+        for _ in range(HOLE_TRIES):
+            reads = (self.reader.subject(self.names.executions, each, start=after + 1) for each in subjects)
+            parts = await asyncio.gather(*reads)
+            found = self._recorded(execution_id, function, [message for part in parts for message in part])
+            if not _has_hole(found):
+                break
+        return found
 
     async def first(self, execution_id: str, function: str) -> Recorded | None:
         """The first fact of an execution that was not runnable at once, so that it is no run fact."""
@@ -93,9 +101,9 @@ class JetStreamLog:
             first, state = kept
             newer = await self.read(execution_id, function, after=state.sequence)
             return Loaded(first, fold_recorded(newer, state) or state, state.n)
-        recorded = await self.read(execution_id, function) if max(map(len, parts)) == BATCH else None
-        if recorded is None:
-            recorded = self._recorded(execution_id, function, [message for part in parts for message in part])
+        recorded = self._recorded(execution_id, function, [message for part in parts for message in part])
+        if max(map(len, parts)) == BATCH or _has_hole(recorded):
+            recorded = await self.read(execution_id, function)
         if not recorded or not isinstance(recorded[0].fact, Enqueued):
             return None
         state_or_none = fold_recorded(recorded)
@@ -228,6 +236,11 @@ class JetStreamLog:
             messages.append(Message(subject, encode_fact(replace(fact, id=fact_id)), history, entry.expected))
             history = ""
         return messages, fact_id
+
+
+def _has_hole(found: Sequence[Recorded]) -> bool:
+    """Whether a fact is missing in between: the subjects are read one by one while others append."""
+    return any(later.fact.n > earlier.fact.n + 1 for earlier, later in pairwise(found))
 
 
 def _snapshot_name(execution_id: str) -> str:

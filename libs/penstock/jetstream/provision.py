@@ -1,13 +1,21 @@
 """Making the streams of an environment, and refusing to run on ones that are not as wanted."""
 
+import asyncio
 from typing import Any, NamedTuple
 
 from penstock.jetstream.api import STREAM_EXISTS, STREAM_UNKNOWN, ApiRefused, request
 from penstock.jetstream.binary import check_version
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.refused import StartRefused
+from penstock.ports import Unavailable
 from penstock.wire import topology
 from penstock.wire.names import Names
+
+NOT_YET = frozenset({10005, 10008})
+"""No suitable peers, and no leader."""
+PATIENCE_SECONDS = 20.0
+ANSWER_SECONDS = 5.0
+AGAIN_SECONDS = 0.25
 
 
 class Drift(NamedTuple):
@@ -38,6 +46,19 @@ async def provision(connection: Connection, names: Names, replicas: int = 1) -> 
             "Undo the change with the NATS tools, upgrade the server if it ignored a setting, "
             "or set PENSTOCK_NATS_REPLICAS to what the streams have.",
         )
+
+
+async def check_provided(connection: Connection, names: Names) -> None:
+    """For whoever may not make streams. Raises StartRefused when nobody has made them, or Unavailable."""
+    check_server(connection)
+    try:
+        await _patiently(connection, f"$JS.API.STREAM.INFO.{names.executions}")
+    except ApiRefused as refusal:
+        raise StartRefused(
+            "no_streams",
+            f"There are no streams of the environment {names.environment}: {refusal}.",
+            "Run `penstock nats streams` with the password of the user `operator`.",
+        ) from None
 
 
 async def drift(connection: Connection, names: Names, replicas: int = 1) -> list[Drift]:
@@ -83,7 +104,7 @@ def check_server(connection: Connection) -> None:
 async def _ensure(connection: Connection, wanted: dict[str, Any]) -> list[Drift]:
     name = wanted["name"]
     try:
-        info = await request(connection, f"$JS.API.STREAM.CREATE.{name}", wanted)
+        info = await _patiently(connection, f"$JS.API.STREAM.CREATE.{name}", wanted)
     except ApiRefused as refusal:
         if refusal.code != STREAM_EXISTS:
             raise StartRefused(
@@ -91,8 +112,23 @@ async def _ensure(connection: Connection, wanted: dict[str, Any]) -> list[Drift]
                 f"The NATS server refused to make stream {name}: {refusal}.",
                 "Free the name or the subjects, or give the server what it asks for.",
             ) from None
-        info = await request(connection, f"$JS.API.STREAM.INFO.{name}")
+        info = await _patiently(connection, f"$JS.API.STREAM.INFO.{name}")
     return compare(wanted, info["config"])
+
+
+async def _patiently(connection: Connection, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A request whose answer may take a while: a cluster that has just lost or found a server elects leaders first."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await request(connection, subject, body, ANSWER_SECONDS)
+        except ApiRefused as refusal:
+            if refusal.code not in NOT_YET or asyncio.get_running_loop().time() > deadline:
+                raise
+        except Unavailable:
+            if not connection.is_clustered or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _normal(value: Any) -> Any:

@@ -11,11 +11,15 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from penstock.jetstream.connect import Connection
-from penstock.wire.names import PULL_PENDING
+from penstock.wire.names import PULL_HEARTBEAT, PULL_PENDING
 
 EXPIRES_SECONDS = 20.0
 _WATCHDOG_SECONDS = 5.0
 DRAIN_SECONDS = 2.0
+HEARTBEAT_SECONDS = 4.0
+"""In a cluster our line stays when the server that holds the order dies. It says so often that it has it."""
+SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
+_HEARTBEAT = b',"idle_heartbeat":%d' % int(HEARTBEAT_SECONDS * 1e9)
 
 
 class Metadata(NamedTuple):
@@ -52,6 +56,7 @@ class Pull:
         self._changed = asyncio.Event()
         self._gone = False
         self._closed = False
+        self._heard = 0.0
 
     async def open(self) -> None:
         self._inbox = self._connection.nc.new_inbox() + "."
@@ -83,8 +88,11 @@ class Pull:
         """Ask for that many more messages."""
         token = str(next(self._tokens))
         loop = asyncio.get_running_loop()
+        if not self._requests:
+            self._heard = loop.time()
         self._requests[token] = (count, loop.time() + EXPIRES_SECONDS + _WATCHDOG_SECONDS)
-        body = b'{"batch":%d,"expires":%d}' % (count, int(EXPIRES_SECONDS * 1e9))
+        heartbeat = _HEARTBEAT if self._connection.is_clustered else b""
+        body = b'{"batch":%d,"expires":%d%s}' % (count, int(EXPIRES_SECONDS * 1e9), heartbeat)
         try:
             await self._connection.nc.publish(self._subject, body, self._inbox + token)
         except (NatsError, OSError):
@@ -111,6 +119,7 @@ class Pull:
         return [ready.popleft() for _ in range(min(limit, len(ready)))]
 
     async def _on_message(self, message: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
         if message.reply:
             # A delivered message keeps its own subject and does not tell which request it answers: count on the oldest.
             for token, (left, deadline) in self._requests.items():
@@ -120,7 +129,7 @@ class Pull:
                     self._requests[token] = (left - 1, deadline)
                 break
             self._ready.append(message)
-        else:
+        elif (message.headers or {}).get("Status") != PULL_HEARTBEAT:
             self._end(message.subject[len(self._inbox) :], message.headers or {})
             status = (message.headers or {}).get("Status", "")
             description = (message.headers or {}).get("Description", "")
@@ -150,5 +159,7 @@ class Pull:
 
     def _drop_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
+        if self._connection.is_clustered and now > self._heard + SILENT_SECONDS:
+            self._requests.clear()
         for token in [token for token, (_, deadline) in self._requests.items() if deadline < now]:
             del self._requests[token]

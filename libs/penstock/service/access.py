@@ -1,4 +1,4 @@
-"""Opening connections as the right user: those of the embedded server, or the one of PENSTOCK_NATS_URL."""
+"""Opening connections as the right user: one for each service, or on an external server all as that of the URL."""
 
 import json
 from collections.abc import Mapping
@@ -12,9 +12,10 @@ from penstock.service.settings import Settings
 
 
 def read_passwords(settings: Settings) -> dict[str, str]:
-    """User -> password on the embedded server; empty for an external one. Raises StartRefused when there are none."""
+    """User -> password; empty where all log in as the URL says. Raises StartRefused when there are none."""
     if settings.nats_url:
-        return {}
+        pairs = (each.partition("=") for each in settings.nats_passwords.split(",") if each)
+        return {user.strip(): password.strip() for user, _, password in pairs}
     path = settings.data_path / PASSWORDS_FILE
     try:
         known: dict[str, str] = json.loads(path.read_bytes())
@@ -32,9 +33,17 @@ def read_passwords(settings: Settings) -> dict[str, str]:
 async def open_connection(
     stack: AsyncExitStack, settings: Settings, passwords: Mapping[str, str], user: str, name: str
 ) -> Connection:
-    """A connection that closes with the stack. Raises Unavailable."""
+    """A connection that closes with the stack. Raises Unavailable, and StartRefused without the user's password."""
     connection = Connection(name)
-    if settings.nats_url:
+    if passwords and user not in passwords:
+        raise StartRefused(
+            "no_password",
+            f"PENSTOCK_NATS_PASSWORDS says nothing of the user {user!r}.",
+            f"Add {user}=..., with the password that the NATS server has for it.",
+        )
+    if settings.nats_url and passwords:
+        await connection.open(settings.nats_url, user=user, password=passwords[user])
+    elif settings.nats_url:
         await connection.open(settings.nats_url, credentials=settings.nats_credentials or None)
     else:
         await connection.open(f"nats://{HOST}:{settings.nats_port}", user=user, password=passwords[user])

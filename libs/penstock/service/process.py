@@ -12,7 +12,7 @@ from penstock.jetstream.access import OPERATOR
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.feed import Feed
 from penstock.jetstream.log import JetStreamLog
-from penstock.jetstream.provision import provision
+from penstock.jetstream.provision import check_provided, provision
 from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.service.access import open_connection, read_passwords
@@ -43,6 +43,13 @@ def load_services(names: Iterable[str]) -> list[Service]:
             "unknown_service", f"There is no service {strange[0]!r}.", f"Known are {', '.join(sorted(known))}."
         )
     return [known[name].load() for name in wanted]
+
+
+async def provide(settings: Settings) -> None:
+    """Make the streams that are missing, as the operator. Raises StartRefused or Unavailable."""
+    async with AsyncExitStack() as stack:
+        operator = await open_connection(stack, settings, read_passwords(settings), OPERATOR, OPERATOR)
+        await provision(operator, Names(settings.env), settings.nats_replicas)
 
 
 @asynccontextmanager
@@ -118,13 +125,15 @@ class _Stop:
 async def _runtime(stack: AsyncExitStack, settings: Settings, services: Sequence[Service]) -> Runtime:
     names = Names(settings.env)
     passwords = read_passwords(settings)
-    operator = await open_connection(stack, settings, passwords, OPERATOR, OPERATOR)
-    await provision(operator, names, settings.nats_replicas)
-    await operator.close()
+    provides = not passwords or OPERATOR in passwords
+    if provides:
+        await provide(settings)
     connections: dict[str, Connection] = {}
     for service in services:
         for name in dict.fromkeys((service.name, *service.connections)):
             connections[name] = await open_connection(stack, settings, passwords, service.name, name)
+    if not provides:
+        await check_provided(connections[_first(connections, LOG_USERS)], names)
     log = JetStreamLog(connections[_first(connections, LOG_USERS)], names)
     stack.push_async_callback(log.close)
     registry = await _registry(stack, connections, names, log)

@@ -27,9 +27,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_host: Annotated[str, "Address on which the HTTP port listens."] = "127.0.0.1"
     http_port: Annotated[int, "HTTP port of all doors."] = 8700
     nats_port: Annotated[int, "Port of the embedded NATS server (127.0.0.1 only)."] = 4222
-    nats_url: Annotated[str, "URL of an external NATS server or cluster; empty: start the embedded one."] = ""
+    nats_url: Annotated[
+        str, "URL of an external NATS server, or of a cluster's separated by commas; empty: start the embedded one."
+    ] = ""
     nats_replicas: Annotated[int, "Replicas of each stream on an external cluster (1, 3 or 5)."] = 1
     nats_credentials: Annotated[str, "Path of a .creds file for an external NATS; empty: as in the URL."] = ""
+    nats_passwords: Annotated[
+        str, "On an external NATS: user=password,... of the services here, each of which then logs in by its name."
+    ] = ""
     database_url: Annotated[str, "SQLAlchemy URL of the view; empty: SQLite in the data directory."] = ""
     api_key: Annotated[str, "Admin API key; empty: made at the first start and kept in the data directory."] = ""
     signing_key: Annotated[str, "Key that signs tokens of waits; empty: made and kept in the data directory."] = ""
@@ -68,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.public_url.rstrip("/")
 
 
-SECRET = frozenset({"api_key", "nats_url", "database_url", "signing_key"})
+SECRET = frozenset({"api_key", "nats_url", "nats_passwords", "database_url", "signing_key"})
 """Settings whose value is never printed."""
 
 LEAST = {"sync_processes": 1, "async_processes": 1, "grace": 0}
@@ -102,6 +107,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
         raise _misfit(str(error), values) from None
     if not ENVIRONMENT_NAME.fullmatch(settings.env):
         raise Rejected("invalid_option", f"PENSTOCK_ENV must be a-z, 0-9 and '-' (1 to 32), not {settings.env!r}.")
+    if any("=" not in each for each in settings.nats_passwords.split(",") if settings.nats_passwords):
+        raise Rejected("invalid_option", "PENSTOCK_NATS_PASSWORDS must be user=password, several separated by commas.")
     if settings.signing_key and len(settings.signing_key) < SIGNING_KEY_CHARS_MIN:
         raise Rejected("invalid_option", f"PENSTOCK_SIGNING_KEY must have {SIGNING_KEY_CHARS_MIN} or more characters.")
     for name in ("http_port", "nats_port"):
