@@ -30,4 +30,5 @@ class Composer:
             metadata=state.metadata if state is not None else {},
             arguments=arguments,
             earlier=earlier.receipt if earlier is not None else None,
+            trace_id=state.trace_id if state is not None else "",
         )

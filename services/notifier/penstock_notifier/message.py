@@ -18,6 +18,7 @@ class Message(NamedTuple):
     metadata: dict[str, str]
     arguments: dict[str, Any] | None
     earlier: dict[str, str] | None
+    trace_id: str = ""
 
     @property
     def kind(self) -> str:

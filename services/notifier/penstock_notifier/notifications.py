@@ -15,6 +15,7 @@ from penstock.domain.ids import content_hash
 from penstock.domain.notify.notice import shortened
 from penstock.jetstream.ends import EndFact, EndFacts
 from penstock.ports import ExecutionLog, Unavailable
+from penstock.service.concern import Concern, concerning
 from penstock.wire import names as wire
 from penstock.wire.cloudevents import STRUCTURED, instant
 from penstock.wire.names import Names
@@ -92,24 +93,27 @@ class Notifications:
             await asyncio.gather(*(self._one(fact) for fact in facts))
 
     async def _one(self, fact: EndFact) -> None:
+        concern = concerning(fact.execution_id, fact.function)
         try:
-            await self.tell(fact)
+            await self.tell(fact, concern)
             await fact.ack()
         except Unavailable:
             await fact.give_back(RETRY_SECONDS)
         except Exception:
             # One history that cannot be read must not keep the others from being told.
-            logger.exception("notification_failed", execution=fact.execution_id)
+            logger.exception("notification_failed")
             await fact.give_back(RETRY_SECONDS * 30)
 
-    async def tell(self, fact: EndFact) -> None:
+    async def tell(self, fact: EndFact, concern: Concern) -> None:
         """Publish the notification of this fact, if its outcome has one. Raises Unavailable."""
         loaded = await self._log.load(fact.execution_id, fact.function)
         if loaded is None or loaded.state.state not in OUTCOMES:
             return
         state = loaded.state
+        concern.learn(state)
         event_id = content_hash(fact.execution_id.encode() + fact.data)
         arguments = arguments_of(loaded.first) if self._arguments else None
         body = notification(self._names, state, event_id, self._links.of(state), arguments)
         subject = self._names.notification_subject(state.state, state.function)
         await self._publish(subject, body, {wire.CONTENT_TYPE: STRUCTURED})
+        logger.debug("notification_published", outcome=str(state.state))

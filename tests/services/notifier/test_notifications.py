@@ -15,6 +15,7 @@ from penstock.jetstream.ends import EndFacts
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.publisher import Publisher
 from penstock.ports import Append
+from penstock.service.concern import Concern
 from penstock.wire.names import Names
 from penstock_notifier.links import Links
 from penstock_notifier.notifications import Notifications
@@ -146,7 +147,7 @@ async def test_a_repeat_has_the_same_id(log: JetStreamLog, notifications: Notifi
     facts = await notifications._source.take(10)
     facts += [] if len(facts) == 2 else await notifications._source.take(10)
     for fact in (*facts, *facts):
-        await notifications.tell(fact)
+        await notifications.tell(fact, Concern(fact.execution_id))
     await eventually(lambda: len(inbox.messages) == 4)
     ids = [event["id"] for event in inbox.events]
     assert ids[:2] == ids[2:]
