@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from penstock.domain.execution.state import Execution, State
+from penstock.domain.execution.state import Execution
 from penstock.domain.ids import content_hash
 from penstock.domain.notify.notice import shortened
 from penstock.jetstream.ends import EndFact, EndFacts
@@ -19,13 +19,13 @@ from penstock.service.concern import Concern, concerning
 from penstock.wire import names as wire
 from penstock.wire.cloudevents import STRUCTURED, instant
 from penstock.wire.names import Names
+from penstock.wire.notification import OUTCOMES, Notification, NotificationData, NotifiedExecution, notified
 from penstock_notifier.links import Links, arguments_of
 
 logger = structlog.get_logger("penstock")
 
 TAKE_MAX = 200
 RETRY_SECONDS = 1.0
-OUTCOMES = frozenset({State.FAILED, State.CANCELLED, State.DISCARDED})
 
 
 class Publish(Protocol):
@@ -38,31 +38,29 @@ def notification(
     names: Names, state: Execution, event_id: str, links: dict[str, str], arguments: dict[str, Any] | None = None
 ) -> bytes:
     """The structured CloudEvent about a final state. It carries no arguments unless they are given."""
-    execution: dict[str, Any] = {
-        "id": state.id,
-        "function": state.function,
-        "state": state.state,
-        "attempt": state.attempt,
-        "error": shortened(state.error),
-        "created_at": instant(state.created_at),
-        "finished_at": instant(state.finished_at or state.updated_at),
-        "trace_id": state.trace_id,
-        "parent_id": state.parent_id,
-        "event_id": state.event_id,
-        "links": links,
-    }
-    if arguments is not None:
-        execution["arguments"] = arguments
-    event = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": f"/penstock/{names.environment}",
-        "type": f"penstock.execution.{state.state}",
-        "subject": state.id,
-        "time": instant(state.finished_at or state.updated_at),
-        "datacontenttype": "application/json",
-        "data": {"execution": execution},
-    }
+    finished_at = instant(state.finished_at or state.updated_at)
+    execution = NotifiedExecution(
+        id=state.id,
+        function=state.function,
+        state=str(state.state),
+        attempt=state.attempt,
+        error=notified(shortened(state.error)),
+        created_at=instant(state.created_at),
+        finished_at=finished_at,
+        trace_id=state.trace_id,
+        parent_id=state.parent_id,
+        event_id=state.event_id,
+        links=links,
+        arguments=arguments if arguments is not None else msgspec.UNSET,
+    )
+    event = Notification(
+        id=event_id,
+        source=f"/penstock/{names.environment}",
+        type=f"penstock.execution.{state.state}",
+        subject=state.id,
+        time=finished_at,
+        data=NotificationData(execution=execution),
+    )
     return msgspec.json.encode(event)
 
 

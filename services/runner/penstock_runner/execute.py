@@ -323,7 +323,7 @@ class Executor:
             compensating=state.compensating is not None,
             members=members,
         )
-        capture = Capture(self._shipper, state.id, state.attempt)
+        capture = Capture(self._shipper, state.id, state.attempt, state.trace_id)
         assignment = Assignment(
             run, capture, self._requests.responder(activity, self._confirm), self._loop.create_future()
         )
