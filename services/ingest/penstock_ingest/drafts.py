@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import uuid_utils
+from msgspec import Raw
 
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.create import EMPTY_KWARGS, Origin, arguments_hash, enqueued
