@@ -10,7 +10,7 @@ ARGS ?=
 SEED ?= 1
 SECONDS ?= 45
 
-.PHONY: help run setup test check chaos cluster jaeger-check prometheus-check bench format lock clean
+.PHONY: help run setup test check chaos cluster jaeger-check prometheus-check bench format asyncapi lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 18
@@ -48,6 +48,9 @@ bench: $(VENV)/.for-developing ## Measure throughput, latency, CPU and memory be
 format: $(VENV)/.for-developing ## Let ruff put imports and lines in order.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+asyncapi: $(VENV)/.for-running ## Write infra/asyncapi.yaml, the document of the NATS doors, from the code.
+	@$(BIN)/python -m penstock.service.asyncapi > infra/asyncapi.yaml
 
 lock: ## Write the versions of a fresh install to infra/constraints.txt.
 	@rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock

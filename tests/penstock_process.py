@@ -80,6 +80,7 @@ class Penstock:
             "PENSTOCK_URL": f"http://127.0.0.1:{self.http_port}",
             "PENSTOCK_SYNC_PROCESSES": "2",
             "PENSTOCK_GRACE": "2",
+            "PENSTOCK_LOG_FORMAT": "console",
             **variables,
         }
         self.arguments = arguments

@@ -111,6 +111,8 @@ class Bench:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while len(found) < count:
                 message = await subscription.next_msg(timeout=DEADLINE_SECONDS)
-                found += msgspec.json.decode(message.data)["lines"]
+                batch = msgspec.json.decode(message.data)
+                assert batch["trace_id"] == getattr((await self.facts(execution_id))[0], "trace_id", None)
+                found += batch["lines"]
         await subscription.unsubscribe()
         return found

@@ -1,5 +1,6 @@
 """The promise to people: what failed is told where they are, with a link from which it can be run again."""
 
+import json
 import os
 import re
 import signal
@@ -10,9 +11,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from penstock_process import Penstock, until
-from services.notifier.receivers import HttpReceiver, Slack
+from penstock_process import APP, Penstock, until
+from services.notifier.receivers import HttpReceiver, Reply, Slack
 
+HANG = """
+
+@app.function
+def hang() -> None:
+    time.sleep(60)
+"""
 CONFIG = """
 [channels.team]
 type = "slack"
@@ -60,8 +67,10 @@ def product(tmp_path_factory: pytest.TempPathFactory, slack: Slack, ops: HttpRec
     config = folder / "notify.toml"
     config.write_text(CONFIG.format(slack=api.url, ops=ops.url, secret=folder / "secret"))
     product = Penstock(
-        folder, SLACK_TOKEN="xoxb-secret", PENSTOCK_NOTIFY_CONFIG=str(config), PENSTOCK_EGRESS_ALLOW="127.0.0.1"
-    )
+        folder, SLACK_TOKEN="xoxb-secret", PENSTOCK_NOTIFY_CONFIG=str(config), PENSTOCK_EGRESS_ALLOW="127.0.0.1",
+        PENSTOCK_LOG_FORMAT="json", PENSTOCK_LOG_LEVEL="info",
+    )  # fmt: skip
+    (folder / "shop.py").write_text(APP + HANG)
     try:
         product.start()
         yield product
@@ -112,6 +121,37 @@ def test_a_rule_is_tried_on_the_past_without_sending_anything(product: Penstock,
     trial = product.json("notifications", "replay", "--rule", "failures", "--since", "1h")
     assert [each["about"] for each in trial["data"]] == ["failed"]
     assert len(ops.got) == before
+
+
+def _lines(product: Penstock, event: str) -> list[dict[str, Any]]:
+    """The lines of this event so far."""
+    written = [json.loads(line) for line in product.err.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [line for line in written if line["event"] == event]
+
+
+def test_every_line_about_an_execution_carries_its_ids(product: Penstock, ops: HttpReceiver) -> None:
+    """Code that fails, a webhook that is refused, a runner that is killed: all in lines of JSON, and no secret."""
+    ops.reply = lambda _: Reply(500)
+    trace = f"{0xABC:032x}"
+    with httpx2.Client(headers={"authorization": f"Bearer {(product.data / 'api-key').read_text().strip()}"}) as client:
+        url = f"http://127.0.0.1:{product.http_port}/v1/functions/fail/executions"
+        failing = client.post(url, json={}, headers={"traceparent": f"00-{trace}-{1:016x}-01"}).json()["id"]
+        running = client.post(url.replace("/fail/", "/hang/"), json={}).json()["id"]
+    until(lambda: any(line["execution"] == failing for line in _lines(product, "notification_refused")))
+    until(lambda: product.json("executions", "show", running)["state"] == "running")
+    (runner,) = (pid for pid, command in product.processes().items() if " serve runner " in command)
+    os.kill(runner, signal.SIGKILL)
+    (lost,) = until(lambda: _lines(product, "attempt_lost"))
+    assert (lost["execution"], lost["trace_id"], lost["function"]) == (running, running, "hang")
+    for event in ("attempt_failed", "notification_refused"):
+        line = next(line for line in _lines(product, event) if line["execution"] == failing)
+        assert (line["trace_id"], line["function"]) == (trace, "fail")
+    text = product.err.read_text()
+    assert all({"event", "level", "timestamp", "process"} <= json.loads(line).keys() for line in text.splitlines())
+    for line in map(json.loads, text.splitlines()):
+        assert "execution" not in line or "trace_id" in line, line
+    assert "xoxb-secret" not in text
+    assert "out of luck" not in text, "what user code says is its own affair"
 
 
 def test_a_wrong_configuration_is_refused_with_its_line(tmp_path: Path) -> None:

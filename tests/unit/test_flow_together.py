@@ -476,6 +476,18 @@ def test_only_the_end_of_its_own_leader_ends_a_follower() -> None:
     assert [(fact.n, fact.at, f.kind_of(fact)) for fact in facts] == [(state.n + 1, world.now, "succeeded")]
 
 
+def test_the_failure_of_a_follower_names_its_leader() -> None:
+    """Whoever tells people of it knows that it is the same one."""
+    world = singles()
+    leader, follower = world.enqueue("f", singleton="a"), world.enqueue("f", singleton="a")
+    world.admit()
+    world.follow()
+    error = f.ErrorInfo(code="user_error")
+    for outcome in (f.Failed(n=9, at=1, attempt=2, error=error), f.Cancelled(n=9, at=1), f.Discarded(n=9, at=1)):
+        (fact,) = decide(world.executions[follower], c.Settle(leader=leader, outcome=outcome), world.now)
+        assert (f.kind_of(fact), getattr(fact, "leader", None)) == (f.kind_of(outcome), leader)
+
+
 @pytest.mark.parametrize(("kind", "joined"), [("debounce", 4), ("batch", 6), ("singleton", 4)])
 def test_a_refused_decision_changes_nothing_and_a_snapshot_keeps_all(kind: str, joined: int) -> None:
     """What waits together is known from facts alone."""

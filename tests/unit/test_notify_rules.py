@@ -56,6 +56,44 @@ def test_only_the_first_of_a_group_is_told_if_so_wanted() -> None:
     assert abouts(world.after(10 * MINUTE)) == ["recovered"]
 
 
+def test_followers_that_end_as_their_leader_did_are_no_news() -> None:
+    """A batch of three that fails is told once, and its recovery has the number of all."""
+    world = World(rule(digest="10m", quiet="5m"))
+    assert abouts(world.fail(execution_id="leader")) == ["failed"]
+    assert [world.fail(leader="leader") for _ in range(3)] == [[], [], []]
+    assert world.after(60 * MINUTE) == []
+    world.fact("succeeded")
+    (recovered,) = world.after(MINUTE)
+    assert (recovered.about, recovered.count) == ("recovered", 4)
+
+
+def test_a_second_failing_batch_is_one_digest_of_all_its_members() -> None:
+    """Who is told of it later hears how many it concerns."""
+    world = World(rule(digest="10m"))
+    for leader in ("one", "two"):
+        world.fail(execution_id=leader)
+        for _ in range(3):
+            world.fail(leader=leader)
+    (digest,) = world.after(10 * MINUTE)
+    assert "4 times more, 8 in all" in digest.text
+
+
+def test_a_follower_speaks_for_a_leader_that_the_rule_is_not_about() -> None:
+    """The execution of a batch has no metadata: the first member that fits is told, and no other."""
+    world = World(rule(metadata={"tier": "1"}))
+    assert world.fail(execution_id="leader", metadata={}) == []
+    assert abouts(world.fail(leader="leader", metadata={"tier": "1"})) == ["failed"]
+    assert world.fail(leader="leader", metadata={"tier": "1"}) == []
+    assert world.after(60 * MINUTE) == []
+
+
+def test_without_groups_each_follower_is_told() -> None:
+    """Whoever asks for each execution gets each."""
+    world = World(rule(group=False))
+    world.fail(execution_id="leader")
+    assert abouts(world.fail(leader="leader")) == ["failed"]
+
+
 def test_other_functions_and_other_errors_are_other_incidents() -> None:
     """Grouped are those of one function with one cause; numbers in the message do not make another cause."""
     world = World(rule())

@@ -5,6 +5,7 @@ import gc
 import os
 from typing import Annotated, NoReturn
 
+import structlog
 from cyclopts import Parameter
 
 from penstock.cli.output import errors, fail
@@ -13,9 +14,11 @@ from penstock.jetstream.refused import StartRefused
 from penstock.ports import Unavailable
 from penstock.service.child import end_with_parent
 from penstock.service.kernel import LANDLOCK_VERSION_MIN, hide_memory, landlock_version
-from penstock.service.logs import configure_logs
+from penstock.service.logs import configure_logs, is_json, refuse_in_a_line
 from penstock.service.settings import Settings, load_settings
 from penstock.service.supervisor import report
+
+logger = structlog.get_logger("penstock")
 
 Hidden = Annotated[int | None, Parameter(show=False)]
 
@@ -45,12 +48,12 @@ def serve_with(settings: Settings, services: tuple[str, ...], *, http: bool, rep
     try:
         code = _run(settings, services, http=http, report_to=report_to)
     except Rejected as error:
-        _refuse(error.code, error.detail, "", report_to)
+        _refuse(settings, error.code, error.detail, "", report_to)
     except StartRefused as refusal:
-        _refuse(refusal.code, refusal.detail, refusal.remedy, report_to)
+        _refuse(settings, refusal.code, refusal.detail, refusal.remedy, report_to)
     except Unavailable as error:
         remedy = "Start `penstock up`, or set PENSTOCK_NATS_URL to a server that runs."
-        _refuse("unavailable", str(error), remedy, report_to)
+        _refuse(settings, "unavailable", str(error), remedy, report_to)
     raise SystemExit(code)
 
 
@@ -64,7 +67,10 @@ def _run(settings: Settings, services: tuple[str, ...], *, http: bool, report_to
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        if report_to is None:
+        if report_to is None and is_json(settings):
+            # No complaint, but what whoever starts it waits for, so that the quiet level has it too.
+            logger.warning("ready", services=list(services), http_port=runtime.http_port, problems=problems)
+        elif report_to is None:
             where = f" at http://{settings.http_host}:{runtime.http_port}" if runtime.http_port else ""
             errors.print(f"ready: {', '.join(services)}{where}")
             for name, problem in problems.items():
@@ -88,8 +94,10 @@ def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
     return uvloop.Loop
 
 
-def _refuse(code: str, detail: str, remedy: str, report_to: int | None) -> NoReturn:
+def _refuse(settings: Settings, code: str, detail: str, remedy: str, report_to: int | None) -> NoReturn:
     """Tell the supervisor, which prints it once; without one, print it here."""
+    if report_to is None and is_json(settings):
+        refuse_in_a_line(code, detail, remedy)
     if report_to is None:
         fail(code, detail, remedy or None)
     hint = CATALOGUE[code].hint if code in CATALOGUE and not remedy else remedy

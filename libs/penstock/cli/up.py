@@ -20,10 +20,10 @@ from penstock.cli.output import Json, console, fail, fail_with, print_json_line
 from penstock.domain.errors import Rejected
 from penstock.jetstream.refused import StartRefused
 from penstock.service.keys import key_path
-from penstock.service.logs import configure_logs
+from penstock.service.logs import configure_logs, is_json, refuse_in_a_line
 from penstock.service.notify_config import check_secrets, load_config
 from penstock.service.settings import Settings, load_settings
-from penstock.service.supervisor import Supervisor, tell_on_stderr
+from penstock.service.supervisor import Supervisor, tell_in_a_line, tell_on_stderr
 
 EXAMPLE_APP = "penstock.examples.all:app"
 JAEGER = "docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger:2.20.0"
@@ -43,6 +43,8 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start everything on this machine. Without an app or a folder, the examples are served."""
+    plain = not as_json
+    settings: Settings | None = None
     try:
         settings = load_settings(app=app, node=node_folder(node), data_dir=str(data) if data else None, http_port=port)
         served = settings.app or ("" if settings.node else EXAMPLE_APP)
@@ -52,14 +54,19 @@ def up(
         check_secrets(load_config(settings).channels)
         code = asyncio.run(_run(settings, as_json))
     except Rejected as error:
+        if plain and settings is not None and is_json(settings):
+            refuse_in_a_line(error.code, error.detail)
         fail_with(error, as_json=as_json)
     except StartRefused as refusal:
+        if plain and settings is not None and is_json(settings):
+            refuse_in_a_line(refusal.code, refusal.detail, refusal.remedy)
         fail(refusal.code, refusal.detail, refusal.remedy, as_json=as_json)
     raise SystemExit(code)
 
 
 async def _run(settings: Settings, as_json: bool) -> int:
-    supervisor = Supervisor(settings, tell_on_stderr)
+    tell = tell_in_a_line if is_json(settings) else tell_on_stderr
+    supervisor = Supervisor(settings, tell)
     stopping = asyncio.Event()
     starting = asyncio.create_task(supervisor.start())
     count = 0
@@ -86,7 +93,7 @@ async def _run(settings: Settings, as_json: bool) -> int:
         console.print(_panel(supervisor))
     await stopping.wait()
     if not as_json:
-        tell_on_stderr("stopping; press Ctrl-C again to leave no time")
+        tell("stopping; press Ctrl-C again to leave no time")
     await supervisor.stop()
     return 0
 

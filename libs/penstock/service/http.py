@@ -17,6 +17,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.limits import message_bytes_max, request_bytes_max
 from penstock.ports import Unavailable
 from penstock.service.bodies import read_body
+from penstock.service.concern import concerning_request
 from penstock.service.dialect import Knock, dialect_at, dialects_of, is_bearer
 from penstock.service.direct import OPTION, Call, DirectRoute
 from penstock.service.openapi import document, openapi_config
@@ -88,6 +89,7 @@ class HttpApp:
             return
         path, method = scope["path"], scope["method"]
         knock = Knock(path, method, scope["query_string"], dict(scope["headers"]))
+        concerning_request(method, path, knock.headers)
         refusal = await self._refusal(knock, receive)
         if refusal is not None:
             await _send_answer(send, refusal)

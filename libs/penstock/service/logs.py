@@ -3,28 +3,66 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Mapping, MutableMapping
+from types import TracebackType
+from typing import Any, NoReturn
 
 import structlog
 
+from penstock.domain.errors import CATALOGUE
+from penstock.service.concern import concern_fields
+from penstock.service.container import is_in_container
 from penstock.service.settings import Settings
 
 HIDDEN = "(hidden)"
-_SECRET_NAME = re.compile(r"key|password|passwd|secret|token|authorization|credential", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"pk_[A-Za-z0-9_-]{8,}|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)|(?<=Bearer )\S+")
+_SECRET_NAME = re.compile(r"key|password|passwd|secret|token|authorization|credential|cookie", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"pk_[A-Za-z0-9_-]{8,}|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)|(?<=Bearer )\S+"
+    r"|whsec_[A-Za-z0-9+/=_-]{8,}|xox[a-z]-[A-Za-z0-9-]{8,}|(?<=hooks\.slack\.com/)[A-Za-z0-9/_-]+"
+)
 # Names that match the pattern above but say nothing secret.
 _HARMLESS = frozenset({"idempotency_key", "key_file", "token_count"})
+
+logger = structlog.get_logger("penstock")
 
 
 def hide_secrets(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The line without passwords, keys and the user part of URLs."""
     for name, value in line.items():
-        if _SECRET_NAME.search(name) and name not in _HARMLESS:
-            line[name] = HIDDEN
-        elif isinstance(value, str):
-            line[name] = _SECRET_TEXT.sub(HIDDEN, value)
+        line[name] = HIDDEN if _is_secret(name) else _without_secrets(value)
     return line
+
+
+def _is_secret(name: object) -> bool:
+    return isinstance(name, str) and _SECRET_NAME.search(name) is not None and name not in _HARMLESS
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(HIDDEN, value)
+    if isinstance(value, Mapping):
+        return {name: HIDDEN if _is_secret(name) else _without_secrets(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_secrets(each) for each in value]
+    if isinstance(value, BaseException):
+        return _SECRET_TEXT.sub(HIDDEN, str(value) or type(value).__name__)
+    return value
+
+
+def add_concern(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The line with the ids of what the work is about, unless the line itself names another execution."""
+    fields = concern_fields()
+    if line.get("execution", fields.get("execution")) == fields.get("execution"):
+        for name, value in fields.items():
+            line.setdefault(name, value)
+    return line
+
+
+def is_json(settings: Settings) -> bool:
+    """Whether lines are for programs: as the setting says, else in a container whose stderr nobody watches."""
+    if settings.log_format != "auto":
+        return settings.log_format == "json"
+    return not sys.stderr.isatty() and is_in_container()
 
 
 def configure_logs(settings: Settings, process: str = "") -> None:
@@ -32,8 +70,10 @@ def configure_logs(settings: Settings, process: str = "") -> None:
     level = logging.getLevelName(settings.log_level.upper())
     if not isinstance(level, int):
         level = logging.WARNING
+    as_json = is_json(settings)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_concern,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -41,8 +81,8 @@ def configure_logs(settings: Settings, process: str = "") -> None:
     if process:
         shared.append(_named(process))
     last: list[Any] = [structlog.processors.format_exc_info, hide_secrets]
-    if settings.log_format == "json":
-        last.append(structlog.processors.JSONRenderer())
+    if as_json:
+        last.append(structlog.processors.JSONRenderer(ensure_ascii=False))
     else:
         last.append(
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
@@ -64,6 +104,22 @@ def configure_logs(settings: Settings, process: str = "") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    if as_json:
+        logging.captureWarnings(True)
+        sys.excepthook = _log_uncaught
+
+
+def refuse_in_a_line(code: str, detail: str, remedy: str = "") -> NoReturn:
+    """Say why nothing was started, where lines are for programs, and leave with exit code 1."""
+    hint = remedy or (CATALOGUE[code].hint if code in CATALOGUE else "")
+    logger.error("start_refused", code=code, detail=detail, remedy=hint)
+    raise SystemExit(1)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logger.critical("process_broke", exc_info=(kind, error, trace))
 
 
 def _named(process: str) -> Any:

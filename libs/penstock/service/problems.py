@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from penstock.domain.errors import CATALOGUE, Rejected
 from penstock.ports import Unavailable
+from penstock.service.concern import request_id
 
 logger = structlog.get_logger("penstock")
 
@@ -119,7 +120,10 @@ def trouble_of(error: Exception, path: str) -> Trouble:
         return Trouble("invalid_query", _sentence(error, path))
     # Plain text: a rendered traceback may show local variables, and with them keys and payloads.
     logger.error("request_failed", path=path, stack="".join(traceback.format_exception(error)))
-    return Trouble("internal", "The request could not be carried out.")
+    # Whoever reports it can be found in the lines.
+    number = request_id()
+    members = {"request_id": number} if number else {}
+    return Trouble("internal", "The request could not be carried out.", members=members)
 
 
 def _rejected(error: Rejected) -> Trouble:

@@ -48,7 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     trace_url: Annotated[str, "Address of a trace viewer, with {trace_id} in it; empty: no links."] = ""
     metrics_open: Annotated[bool, "Whether /metrics answers without the API key."] = False
-    log_format: Annotated[str, "console or json."] = "console"
+    log_format: Annotated[
+        str, "console, json, or auto: json in a container, unless stderr is a terminal, and console elsewhere."
+    ] = "auto"
     log_level: Annotated[str, "debug, info, warning or error."] = "warning"
     url: Annotated[str, "Where clients find the HTTP port; unset: on this machine, at the port above."] = (
         "http://127.0.0.1:8700"
@@ -78,8 +80,10 @@ SECRET = frozenset({"api_key", "nats_url", "nats_passwords", "database_url", "si
 
 LEAST = {"sync_processes": 1, "async_processes": 1, "grace": 0}
 CHOICES = {
-    "nats_replicas": (1, 3, 5), "log_format": ("console", "json"), "log_level": ("debug", "info", "warning", "error"),
-}  # fmt: skip
+    "nats_replicas": (1, 3, 5),
+    "log_format": ("auto", "console", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
 
 
 def explanations() -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import structlog
 
 from penstock.jetstream.access import authorization, passwords
 from penstock.jetstream.refused import StartRefused
@@ -19,6 +20,8 @@ from penstock.service.child import Child, Part
 from penstock.service.keys import ensure_key, prepare_data_dir
 from penstock.service.settings import Settings
 from penstock.wire.names import Names
+
+logger = structlog.get_logger("penstock")
 
 LAYOUT = (
     Part("hub", ("ingest", "scheduler", "notifier", "query")),
@@ -190,3 +193,8 @@ def tell_on_stderr(sentence: str) -> None:
     """One line for the person at the terminal."""
     sys.stderr.write(f"penstock: {sentence}\n")
     sys.stderr.flush()
+
+
+def tell_in_a_line(sentence: str) -> None:
+    """The same for programs that collect lines."""
+    logger.warning("supervisor", text=sentence)

@@ -18,6 +18,7 @@ class _Glance(msgspec.Struct):
     run_at: int | None = None
     wakes: bool = False
     reason: str = ""
+    leader: str = ""
     error: ErrorInfo | None = None
 
 
@@ -40,7 +41,7 @@ def glimpse(names: Names, sequence: int, subject: str, data: bytes) -> Seen | No
             return Seen(
                 sequence=sequence, kind=glance.kind, at=glance.at, n=glance.n, execution_id=parsed[0],
                 function=parsed[2], attempt=glance.attempt, error=glance.error, waits=glance.run_at is not None,
-                wakes=glance.wakes, reason=glance.reason,
+                wakes=glance.wakes, reason=glance.reason, leader=glance.leader,
             )  # fmt: skip
         schedule = names.parse_schedule_subject(subject)
         if schedule is not None:

@@ -15,6 +15,7 @@ from penstock.domain.ids import is_function_name, keyed_execution_id
 from penstock.domain.limits import arguments_bytes_max, payload_inline_bytes_max
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.ports import Clock
+from penstock.wire.calls import ExecutionRequest
 from penstock.wire.json import check_json, escape, invalid_json, too_deep
 from penstock_ingest.arguments import ArgumentCheck
 
@@ -22,14 +23,6 @@ _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<where>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[(\.\.\.)\]")
 _DURATIONS = frozenset({"/options/delay", "/options/discard_after", "/options/timeout"})
 _FIELD = re.compile(r"unknown field `(.*)`")
-
-
-class ExecutionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller sends: the arguments of the function by position and by name, and options."""
-
-    args: Raw = Raw(b"[]")
-    kwargs: Raw = Raw(b"{}")
-    options: CallOptions = CallOptions()
 
 
 _decoder = msgspec.json.Decoder(ExecutionRequest)

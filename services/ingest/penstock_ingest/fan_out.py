@@ -8,8 +8,10 @@ import structlog
 
 from penstock.domain.errors import Rejected
 from penstock.domain.system import EventFannedOut, EventRejected
+from penstock.domain.trace import parse_traceparent
 from penstock.jetstream.inbox import EventInbox, Published
 from penstock.ports import Clock, Conflict, ExecutionLog, Unavailable
+from penstock.wire.names import TRACEPARENT
 from penstock_ingest.accept import Accepted, Acceptor, Verdict
 from penstock_ingest.messages import Plan, Planner
 
@@ -70,7 +72,7 @@ class FanOut:
         try:
             await self._chunk([message])
         except Exception as error:
-            logger.exception("fan_out_failed", first=message.sequence, count=1)
+            logger.exception("fan_out_failed", first=message.sequence, count=1, **_of(message))
             if message.deliveries < DELIVERIES_MAX:
                 await message.delivery.give_back(RETRY_SECONDS)
             else:
@@ -87,7 +89,7 @@ class FanOut:
             except Rejected as refusal:
                 settled.append(self._reject(message, refusal))
             except Exception as error:
-                logger.exception("event_not_understood", sequence=message.sequence)
+                logger.exception("event_not_understood", **_of(message))
                 settled.append(self._reject(message, _broken(error)))
         drafts = [draft for each in planned for draft in each.plan.drafts]
         verdicts = iter(await self._acceptor.accept_many(drafts))
@@ -145,6 +147,7 @@ class FanOut:
             received_at=message.received_at,
         )
         await self._settle(message, "event_rejected", fact)
+        logger.info("event_rejected", code=refusal.code, **_of(message))
 
     async def _settle(self, message: Published, kind: str, fact: EventFannedOut | EventRejected) -> None:
         try:
@@ -153,10 +156,17 @@ class FanOut:
             # Another delivery of it was settled first.
             pass
         except Unavailable as error:
-            logger.warning("fan_out_postponed", sequence=message.sequence, error=str(error))
+            logger.warning("fan_out_postponed", error=str(error), **_of(message))
             await message.delivery.give_back(RETRY_SECONDS)
             return
         await message.delivery.ack()
+
+
+def _of(message: Published) -> dict[str, Any]:
+    """What lines about a message carry: where it stands, and the trace of whoever published it."""
+    caller = parse_traceparent(message.headers.get(TRACEPARENT))
+    trace = {"trace_id": caller.trace_id} if caller is not None else {}
+    return {"subject": message.subject, "sequence": message.sequence, **trace}
 
 
 def _broken(error: Exception) -> Rejected:

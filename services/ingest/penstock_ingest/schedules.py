@@ -28,9 +28,10 @@ from penstock.service.direct import Call, direct_post
 from penstock.service.gate import Gate
 from penstock.service.http import json_answer
 from penstock.service.problems import Answer
+from penstock.wire.calls import ExecutionRequest
 from penstock.wire.names import TICK_WAIT, Names
 from penstock_ingest.accept import Accepted, Acceptor
-from penstock_ingest.drafts import Drafter, ExecutionRequest
+from penstock_ingest.drafts import Drafter
 from penstock_ingest.executions import accepted_answer, idempotency_key
 from penstock_ingest.steering import parse_body
 

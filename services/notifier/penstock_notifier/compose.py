@@ -22,15 +22,17 @@ class Composer:
         notice = delivery.notice
         loaded = await self._log.load(notice.execution_id, notice.function) if notice.execution_id else None
         state = loaded.state if loaded is not None else None
+        trace_id = state.trace_id if state is not None else ""
         arguments = arguments_of(loaded.first) if loaded is not None and self._arguments else None
         return Message(
             id=notice.id,
             notice=notice,
             environment=self._environment,
             page=self._links.page(notice.execution_id) if notice.execution_id else "",
-            trace=self._links.trace(state.trace_id) if state is not None else "",
+            trace=self._links.trace(trace_id) if trace_id else "",
             metadata=state.metadata if state is not None else {},
             arguments=arguments,
             earlier=earlier.receipt if earlier is not None else None,
-            traceparent=format_traceparent(delivery_context(delivery, state.trace_id if state is not None else "")),
+            traceparent=format_traceparent(delivery_context(delivery, trace_id)),
+            trace_id=trace_id,
         )

@@ -17,6 +17,7 @@ from penstock.domain.notify.notice import cut
 from penstock.domain.system import NotificationDue, NotificationFailed, NotificationReplayed, NotificationSent
 from penstock.jetstream.notices import NoticeLog
 from penstock.ports import Clock, Conflict, Dice, LogEntry, Unavailable
+from penstock.service.concern import concerning, without_concern
 from penstock.wire.codec import decode_system_fact
 from penstock.wire.names import Names
 from penstock_notifier.compose import Composer
@@ -144,6 +145,7 @@ class Courier:
             except Conflict:
                 self._again(notification, 0)
             finally:
+                without_concern()
                 self._idle.set()
 
     async def _next(self) -> str:
@@ -173,13 +175,15 @@ class Courier:
         if delivery.next_at > self._clock():
             self._put(notification, delivery.next_at, delivery.due_sequence)
             return
+        concern = concerning(delivery.notice.execution_id, delivery.notice.function)
+        opener = delivery.notice.incident
+        earlier = await self._notices.read(self._channel, opener) if opener not in ("", notification) else None
+        message = await self._composer.message(delivery, earlier)
+        concern.trace_id = message.trace_id
         reason = await self._notices.disabled(self._channel)
         if reason is not None:
             await self._tell(delivery, Refusal(f"The channel is disabled: {reason}", gone=True))
             return
-        opener = delivery.notice.incident
-        earlier = await self._notices.read(self._channel, opener) if opener not in ("", notification) else None
-        message = await self._composer.message(delivery, earlier)
         try:
             sent = await self._sender.send(message)
         except Refused as refused:
@@ -197,13 +201,17 @@ class Courier:
     async def _sent(self, delivery: Delivery, sent: Sent) -> None:
         fact = NotificationSent(at=self._clock(), detail=sent.detail, receipt=sent.receipt)
         await self._notices.tell(delivery, fact)
+        logger.info("notification_sent", channel=self._channel, notification=delivery.notice.id, detail=sent.detail)
         self._forget(delivery.notice.id)
 
     async def _tell(self, delivery: Delivery, refusal: Refusal) -> None:
         refusal = refusal._replace(detail=cut(refusal.detail, DETAIL_CHARS_MAX))
         fact = failed(delivery, refusal, self._clock(), self._dice())
         after = await self._notices.tell(delivery, fact)
-        logger.warning("notification_refused", channel=self._channel, reason=refusal.detail, dead=not after.is_open)
+        logger.warning(
+            "notification_refused", channel=self._channel, notification=delivery.notice.id, reason=refusal.detail,
+            dead=not after.is_open,
+        )  # fmt: skip
         if after.next_at is None:
             self._forget(delivery.notice.id)
         else:

@@ -20,6 +20,7 @@ class Message(NamedTuple):
     earlier: dict[str, str] | None
     traceparent: str = ""
     """The span of this delivery, below which its receiver may put its own."""
+    trace_id: str = ""
 
     @property
     def kind(self) -> str:

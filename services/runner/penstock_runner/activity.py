@@ -14,6 +14,7 @@ from penstock.domain.function.options import FunctionSpec
 from penstock.functions.actions import ReportProgress
 from penstock.handle import handle
 from penstock.ports import Clock, Dice, ExecutionLog, Item, Unavailable
+from penstock.service.concern import Concern
 from penstock_runner.workers.assignment import Assignment
 
 logger = structlog.get_logger("penstock")
@@ -39,13 +40,16 @@ class Activity:
     """`state` and `first` are there from the moment it is started; `assignment` while user code runs."""
 
     __slots__ = (
-        *("_numbers", "_writing", "activation", "assignment", "awaited", "background", "checked", "ended", "first"),
-        *("item", "keeping", "progress", "progress_due", "snapshot", "spec", "state", "task", "touched", "woken_at"),
+        *("_numbers", "_writing", "activation", "assignment", "awaited", "background", "checked", "concern", "ended"),
+        *("first", "item", "keeping", "progress", "progress_due", "snapshot", "spec", "state", "task", "touched"),
+        "woken_at",
     )
 
-    def __init__(self, item: Item, spec: FunctionSpec, now: float) -> None:
+    def __init__(self, item: Item, spec: FunctionSpec, now: float, concern: Concern | None = None) -> None:
         self.item = item
         self.spec = spec
+        self.concern = concern if concern is not None else Concern(item.execution_id, item.function)
+        """What lines about it carry."""
         self.touched = now
         """When the server last heard that the item is worked on (the loop's clock)."""
         self.checked = now

@@ -29,12 +29,14 @@ from penstock.functions.actions import Outcome
 from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
 from penstock.ports import Clock, Dice, ExecutionLog, Item, Leases, Timers, Unavailable
+from penstock.service.concern import concerning
 from penstock.wire.codec import decode_fact
 from penstock.wire.names import START_WAIT
 from penstock.wire.topology import LEASE_SECONDS
 from penstock_runner.activity import Activity, until_answered
 from penstock_runner.arguments import Arguments
 from penstock_runner.durable import Durable
+from penstock_runner.journal import tell_outcome
 from penstock_runner.lengths import Lengths
 from penstock_runner.lines import Capture, LineShipper
 from penstock_runner.outcome import CLOSED, SUSPENDED, command_of
@@ -177,19 +179,19 @@ class Executor:
             if item.execution_id in self.active:
                 await item.give_back(1.0)
                 return
-        activity = Activity(item, spec, self._loop.time())
+        activity = Activity(item, spec, self._loop.time(), concerning(item.execution_id, item.function))
         activity.task = asyncio.current_task()
         self.active[item.execution_id] = activity
         try:
             await self._carry_through(activity)
         except Unavailable as error:
-            logger.warning("log_unavailable", execution=item.execution_id, error=str(error))
+            logger.warning("log_unavailable", error=str(error))
             await item.give_back(1.0)
         except asyncio.CancelledError:
             await item.give_back()
         except Exception:
             # A mistake of ours must not hold back the others; the item comes again.
-            logger.exception("execution_stuck", execution=item.execution_id, function=item.function)
+            logger.exception("execution_stuck")
             await item.give_back(OWNED_RETRY_SECONDS)
         finally:
             del self.active[item.execution_id]
@@ -218,7 +220,7 @@ class Executor:
             fact = decode_fact(item.data)
         except msgspec.MsgspecError:
             # Nothing that we wrote, and nothing that can be run.
-            logger.warning("malformed_item", execution=item.execution_id, sequence=item.sequence)
+            logger.warning("malformed_item", sequence=item.sequence)
             await item.ack()
             return False
         state: Execution | None
@@ -235,6 +237,7 @@ class Executor:
                 return False
             activity.first, state, activity.snapshot = loaded
         activity.activation = fact.n
+        activity.concern.learn(state)
         if is_pinned_elsewhere(state, activity.spec) and not await self._is_ours_now(activity, state):
             return False
         losses = activity.spec.losses if activity.spec.losses != losses_max else None
@@ -247,6 +250,7 @@ class Executor:
             await self._refused(activity, refusal)
             return False
         activity.state = handled.state
+        activity.concern.attempt = handled.state.attempt
         activity.woken_at = fact.at
         if handled.facts and not isinstance(handled.facts[0], Started):
             await item.ack()
@@ -321,7 +325,7 @@ class Executor:
             tracestate=state.tracestate,
             baggage=state.baggage,
         )
-        capture = Capture(self._shipper, state.id, state.attempt)
+        capture = Capture(self._shipper, state.id, state.attempt, state.trace_id)
         assignment = Assignment(
             run, capture, self._requests.responder(activity, self._confirm), self._loop.create_future()
         )
@@ -367,8 +371,9 @@ class Executor:
             facts = await activity.carry_out(self._log, command, self._clock, self._dice)
         except Rejected:
             # The activation was closed by somebody else: our outcome is too late and counts for nothing.
-            logger.info("outcome_too_late", execution=activity.state.id, attempt=activity.state.attempt)
+            logger.info("outcome_too_late")
         for fact in facts:
+            tell_outcome(fact)
             if isinstance(fact, RetryScheduled):
                 await self._timers.set(activity.state.id, START_WAIT, fact.retry_at)
         if activity.state.is_final:

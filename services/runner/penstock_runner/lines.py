@@ -28,6 +28,9 @@ class _Record(msgspec.Struct):
 
 
 class _Batch(msgspec.Struct):
+    """One message of LOGS: its subject names execution and attempt, and who reads the stream finds the trace too."""
+
+    trace_id: str
     lines: list[_Record]
 
 
@@ -37,14 +40,14 @@ class LineShipper:
     def __init__(self, publisher: Publisher, names: Names) -> None:
         self._publisher = publisher
         self._names = names
-        self._waiting: dict[str, list[_Record]] = {}
+        self._waiting: dict[tuple[str, str], list[_Record]] = {}
         self._chars = 0
         self._dropped = 0
         self._changed = asyncio.Event()
 
-    def add(self, execution_id: str, attempt: int, lines: Iterable[Line]) -> None:
+    def add(self, execution_id: str, attempt: int, trace_id: str, lines: Iterable[Line]) -> None:
         """Take lines of one attempt, to be sent soon."""
-        batch = self._waiting.setdefault(self._names.log_subject(execution_id, attempt), [])
+        batch = self._waiting.setdefault((self._names.log_subject(execution_id, attempt), trace_id), [])
         for line in lines:
             if self._chars > BACKLOG_CHARS_MAX:
                 self._dropped += 1
@@ -68,13 +71,15 @@ class LineShipper:
         if self._dropped:
             logger.warning("log_lines_dropped", lines=self._dropped)
             self._dropped = 0
-        for subject, lines in waiting.items():
+        for (subject, trace_id), lines in waiting.items():
             for batch in _cut(lines):
                 try:
-                    await self._publisher.publish(subject, msgspec.json.encode(_Batch(batch)))
+                    await self._publisher.publish(subject, msgspec.json.encode(_Batch(trace_id, batch)))
                 except (Unavailable, Conflict) as error:
                     # Lines are useful, not the truth: an attempt never fails for want of them.
-                    logger.warning("log_lines_lost", lines=len(batch), error=str(error))
+                    logger.warning(
+                        "log_lines_lost", lines=len(batch), subject=subject, trace_id=trace_id, error=str(error)
+                    )
 
 
 def _cut(lines: list[_Record]) -> Iterable[list[_Record]]:
@@ -94,12 +99,13 @@ def _cut(lines: list[_Record]) -> Iterable[list[_Record]]:
 class Capture:
     """The lines of one attempt, whichever way they come, cut at the limit with a last line that says so."""
 
-    __slots__ = ("_attempt", "_count", "_execution_id", "_partial", "_shipper")
+    __slots__ = ("_attempt", "_count", "_execution_id", "_partial", "_shipper", "_trace_id")
 
-    def __init__(self, shipper: LineShipper, execution_id: str, attempt: int) -> None:
+    def __init__(self, shipper: LineShipper, execution_id: str, attempt: int, trace_id: str) -> None:
         self._shipper = shipper
         self._execution_id = execution_id
         self._attempt = attempt
+        self._trace_id = trace_id
         self._count = 0
         self._partial: dict[str, bytes] = {}
 
@@ -114,7 +120,7 @@ class Capture:
             self._count = log_lines_per_attempt_max + 1
             text = f"Further lines of this attempt were dropped: {log_lines_per_attempt_max} are kept."
             kept.append(Line(lines[-1].at, "logging", "warning", text))
-        self._shipper.add(self._execution_id, self._attempt, kept)
+        self._shipper.add(self._execution_id, self._attempt, self._trace_id, kept)
 
     def add_bytes(self, stream: str, data: bytes, at: int) -> None:
         """What a plain function wrote to a file descriptor."""

@@ -15,6 +15,7 @@ from penstock.domain.execution.facts import AnyFact, Enqueued, Unknown
 from penstock.domain.execution.state import Execution
 from penstock.jetstream.ends import EndFact, EndFacts
 from penstock.ports import ExecutionLog, Unavailable
+from penstock.service.concern import concerning
 from penstock_scheduler.admission import wait
 
 logger = structlog.get_logger("penstock")
@@ -69,9 +70,11 @@ class EndLoop:
             await asyncio.gather(*(self._one(fact) for fact in facts))
 
     async def _one(self, fact: EndFact) -> None:
+        concern = concerning(fact.execution_id, fact.function)
         try:
             ended = await ended_of(self._log, fact.execution_id, fact.function, fact.sequence)
             if ended is not None:
+                concern.learn(ended.state)
                 for handler in self._handlers:
                     await handler(ended)
                 if ended.snapshot:
@@ -81,7 +84,7 @@ class EndLoop:
             await fact.give_back(RETRY_SECONDS)
         except Exception:
             # One history that cannot be read must not keep the others from going on.
-            logger.exception("end_not_handled", execution=fact.execution_id)
+            logger.exception("end_not_handled")
             await fact.give_back(RETRY_SECONDS * 30)
 
 

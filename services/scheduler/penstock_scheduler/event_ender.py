@@ -13,6 +13,7 @@ from penstock.domain.execution.event_waits import EventWait
 from penstock.domain.limits import payload_inline_bytes_max
 from penstock.handle import load
 from penstock.ports import ExecutionLog, ObjectStore, Unavailable
+from penstock.service.concern import Concern, concerning
 from penstock.wire import cloudevents as ce
 from penstock.wire.names import wait_token
 from penstock_scheduler.carrier import Carrier
@@ -46,27 +47,28 @@ class EventEnder:
         await asyncio.gather(*(self._surely(match) for match in matches))
 
     async def _surely(self, match: Match) -> None:
-        unknown = 0
+        unknown, concern = 0, concerning(match.wait.execution_id, match.wait.function)
         while unknown < TRIES_UNKNOWN_MAX:
             try:
                 async with self._room:
-                    if await self._end(match):
+                    if await self._end(match, concern):
                         return
                 unknown += 1
             except Unavailable as error:
-                logger.warning("event_wait_postponed", execution=match.wait.execution_id, error=str(error))
+                logger.warning("event_wait_postponed", error=str(error))
             except Exception:
                 # One history that cannot be folded must not stop all the others.
-                logger.exception("event_wait_failed", execution=match.wait.execution_id)
+                logger.exception("event_wait_failed")
                 return
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _end(self, match: Match) -> bool:
+    async def _end(self, match: Match, concern: Concern) -> bool:
         """False if the log that was read does not know the wait yet, though it is in the log."""
         wait, event = match
         state = await load(self._log, wait.execution_id, wait.function)
         if state is None or state.sequence < wait.sequence:
             return False
+        concern.learn(state)
         if wait.key not in state.waits:
             return True
         result, ref = ce.encode_event(event), None
@@ -78,5 +80,5 @@ class EventEnder:
         try:
             await self._carrier.carry_out(wait.execution_id, command, wait.function, state)
         except Rejected:
-            logger.debug("event_wait_over", execution=wait.execution_id, wait=wait.key)
+            logger.debug("event_wait_over", wait=wait.key)
         return True

@@ -14,6 +14,7 @@ from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import LoseAttempt
 from penstock.handle import handle
 from penstock.ports import Clock, Dice, ExecutionLog, Leases, Timers, Unavailable
+from penstock.service.concern import concerning
 from penstock.wire.names import START_WAIT, wait_token
 from penstock_scheduler.agenda import Agenda, Entry
 from penstock_scheduler.wakeups import Waker
@@ -107,9 +108,14 @@ class Sweep:
     async def _lose(self, entry: Entry) -> None:
         command = LoseAttempt(activation=entry.activation)
         try:
-            await handle(self._log, entry.execution_id, command, self._clock, self._dice, function=entry.function)
+            handled = await handle(
+                self._log, entry.execution_id, command, self._clock, self._dice, function=entry.function
+            )
         except Rejected:
             return  # its activation was closed meanwhile
+        if handled.facts:
+            concerning(entry.execution_id).learn(handled.state)
+            logger.warning("attempt_lost", runner=entry.owner, state=handled.state.state)
 
     async def wake_overdue(self) -> None:
         """What is past its time by more than a wake-up takes is woken without one."""

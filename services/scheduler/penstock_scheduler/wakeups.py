@@ -11,6 +11,7 @@ from penstock.domain.execution.commands import WakeUp
 from penstock.domain.execution.state import Execution, State
 from penstock.handle import Handled
 from penstock.ports import Clock, Timers, Unavailable
+from penstock.service.concern import concerning
 from penstock.wire.names import START_WAIT, TICK_WAIT, wait_token
 from penstock_scheduler.agenda import Agenda
 from penstock_scheduler.carrier import Carrier
@@ -66,12 +67,15 @@ class Waker:
 
     async def wake(self, execution_id: str) -> None:
         """Append what is due, if anything; set the timer again if it came too early. Raises Unavailable."""
+        concern = concerning(execution_id)
         try:
             handled = await self._handle(execution_id)
         except Rejected as rejected:
             # Nothing is known of it (any more): nothing is due.
-            logger.info("wake_up_void", execution=execution_id, code=rejected.code)
+            logger.info("wake_up_void", code=rejected.code)
             return
+        concern.learn(handled.state)
+        logger.debug("wake_up", facts=len(handled.facts))
         if not handled.facts:
             await self._wait_on(handled.state)
 
@@ -159,5 +163,5 @@ class WakeUpLoop:
             await fired.give_back(RETRY_SECONDS)
         except Exception:
             # One history that cannot be folded must not stop all the others; it comes again and is reported again.
-            logger.exception("wake_up_failed", execution=fired.execution_id)
+            logger.exception("wake_up_failed")
             await fired.give_back(RETRY_SECONDS * 5)

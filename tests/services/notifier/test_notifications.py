@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from msgspec import Raw
 
@@ -17,6 +18,8 @@ from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.notices import Bookmark
 from penstock.jetstream.publisher import Publisher
 from penstock.ports import Append
+from penstock.service.asyncapi import document
+from penstock.service.concern import Concern
 from penstock.wire.names import Names
 from penstock_notifier.links import Links
 from penstock_notifier.notifications import Notifications
@@ -151,7 +154,7 @@ async def test_a_repeat_has_the_same_id(log: JetStreamLog, notifications: Notifi
     facts = await notifications._source.take(10)
     facts += [] if len(facts) == 2 else await notifications._source.take(10)
     for fact in (*facts, *facts):
-        await notifications.tell(fact)
+        await notifications.tell(fact, Concern(fact.execution_id))
     await eventually(lambda: len(inbox.messages) == 4)
     ids = [event["id"] for event in inbox.events]
     assert ids[:2] == ids[2:]
@@ -171,3 +174,25 @@ async def test_what_the_rules_keep_is_not_taken_for_a_position(
     assert await Bookmark(log, ROLE).load() == b'{"position":7}'
     await notifications._source.stop()
     await loop
+
+
+@pytest.mark.usefixtures("running")
+async def test_what_is_told_is_what_the_asyncapi_document_says(log: JetStreamLog, inbox: Inbox) -> None:
+    """Each outcome fits the schema of its message, and has the fields of its example."""
+    finals = [
+        f.Failed(n=3, at=now(), attempt=1, error=f.ErrorInfo(code="crashed")),
+        f.Cancelled(n=3, at=now()),
+        f.Discarded(n=3, at=now()),
+    ]
+    for final in finals:
+        await end(log, final)
+    await eventually(lambda: len(inbox.messages) == len(finals))
+    components = document()["components"]
+    for event in inbox.events:
+        message = components["messages"][event["type"].rsplit(".", 1)[1]]
+        jsonschema_rs.Draft7Validator({"components": components, **message["payload"]}).validate(event)
+        shown = message["examples"][0]["payload"]
+        assert shown.keys() == event.keys()
+        told = event["data"]["execution"]
+        assert shown["data"]["execution"].keys() == told.keys()
+        assert shown["data"]["execution"]["error"].keys() == told["error"].keys()

@@ -68,6 +68,7 @@ async def test_a_failure_arrives_signed_with_each_secret(office: Office, receive
     assert data["execution"] == {
         "id": execution_id,
         "attempt": 1,
+        "trace_id": execution_id,
         "metadata": {"user": "u1"},
         "links": {
             "execution": f"https://pen.example/executions/{execution_id}",

@@ -197,6 +197,10 @@ def _settle(state: Execution, command: c.Settle, now: int) -> list[f.AnyFact]:
     if state.is_final or state.leader != command.leader:
         return []
     n, outcome = state.n + 1, command.outcome
-    if isinstance(outcome, f.Succeeded | f.Failed):
-        return [replace(outcome, n=n, at=now, attempt=state.attempt)]
-    return [replace(outcome, n=n, at=now)]
+    match outcome:
+        case f.Succeeded():
+            return [replace(outcome, n=n, at=now, attempt=state.attempt)]
+        case f.Failed():
+            return [replace(outcome, n=n, at=now, attempt=state.attempt, leader=command.leader)]
+        case _:
+            return [replace(outcome, n=n, at=now, leader=command.leader)]

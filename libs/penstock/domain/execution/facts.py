@@ -133,6 +133,8 @@ class Failed(Fact, frozen=True, kw_only=True, tag="failed"):
 
     attempt: int
     error: ErrorInfo
+    leader: str = ""
+    """Whose end this is: of the execution that it followed; empty for an end of its own."""
 
 
 class AttemptLost(Fact, frozen=True, kw_only=True, tag="attempt_lost"):
@@ -161,11 +163,16 @@ class Cancelled(Fact, frozen=True, kw_only=True, tag="cancelled"):
 
     reason: str = ""
 
+    leader: str = ""
+    """As with `Failed`."""
+
 
 class Discarded(Fact, frozen=True, kw_only=True, tag="discarded"):
     """Final. Not started before `discard_at`, or dropped by a limit; then `reason` says by which."""
 
     reason: str = ""
+    leader: str = ""
+    """As with `Failed`."""
 
 
 class Unknown(Fact, frozen=True, kw_only=True, tag="unknown"):

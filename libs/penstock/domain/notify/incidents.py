@@ -39,6 +39,8 @@ class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     digest_at: int = 0
     succeeded_at: int = 0
     execution_id: str = ""
+    cause: str = ""
+    """The execution that brought its latest occurrence. Those that followed it repeat its end, which is no news."""
 
 
 class Incidents(msgspec.Struct):
@@ -61,14 +63,18 @@ class Incidents(msgspec.Struct):
             self.open[key] = Incident(
                 id=first.id, function=seen.function, outcome=seen.outcome, first_at=seen.at, last_at=seen.at,
                 error=ErrorInfo(code=error.code, type=error.type, message=error.message) if error else None,
-                execution_id=seen.execution_id,
+                execution_id=seen.execution_id, cause=seen.leader or seen.execution_id,
             )  # fmt: skip
             yield msgspec.structs.replace(first, incident=first.id, since=seen.at)
             return
         incident.count += 1
         incident.last_at = max(incident.last_at, seen.at)
         incident.succeeded_at = 0
-        incident.execution_id = seen.execution_id
+        if seen.leader and seen.leader == incident.cause:
+            # Whoever was told of the cause knows; whoever is still to be told hears the full number.
+            incident.told += not incident.digest_at
+            return
+        incident.execution_id, incident.cause = seen.execution_id, seen.leader or seen.execution_id
         if not incident.digest_at:
             incident.digest_at = max(self.now, seen.at) + rule.digest
 

@@ -28,6 +28,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     wakes: bool = False
     """`woken`, `child_completed`: it was suspended and is runnable now."""
     reason: str = ""
+    leader: str = ""
+    """Of a final fact: the execution whose end it repeats, since this one followed it."""
     wakes_at: int | None = None
     metadata: dict[str, str] | None = None
     """Of the execution; None unless a rule asked for it."""

@@ -96,6 +96,7 @@ def body_of(message: Message) -> bytes:
         "execution": {
             "id": notice.execution_id,
             "attempt": notice.attempt,
+            "trace_id": message.trace_id or None,
             "metadata": message.metadata,
             "links": {"execution": message.page, **({"trace": message.trace} if message.trace else {})},
         }

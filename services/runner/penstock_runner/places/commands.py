@@ -82,7 +82,7 @@ class CommandPlace:
             await process.run(msgspec.json.encode(described(assignment.run)), self._scratch.path)
         except OSError as error:
             # No process, no descriptor or no disk left: not the fault of the command.
-            logger.error("command_not_started", execution=assignment.run.execution_id, error=str(error))
+            logger.error("command_not_started", error=str(error))
             text = f"The runner could not start the command: {error}."
             assignment.end(assignment.verdict or Raised(assignment.run.number, "user_error", "OSError", text, ""))
         finally:

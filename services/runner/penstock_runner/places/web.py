@@ -116,7 +116,7 @@ class WebPlace:
             ending = Raised(run.number, "user_error", "SecretMissing", error.detail, "")
         except Exception as error:
             # Whatever this is, an attempt without an end would hold its slot for ever.
-            logger.exception("request_broke", function=spec.name, execution=run.execution_id)
+            logger.exception("request_broke")
             ending = Raised(run.number, "user_error", type(error).__name__, "The request could not be sent.", "")
         assignment.end(ending)
 

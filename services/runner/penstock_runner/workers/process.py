@@ -15,6 +15,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
+from penstock.service.concern import concerning
 from penstock_runner.workers.assignment import Assignment, Killed, Request
 from penstock_runner.workers.descendants import MARK, end_below, end_marked
 from penstock_runner.workers.hosts import Host
@@ -285,11 +286,13 @@ class WorkerProcess(asyncio.Protocol):
         del self.assignments[assignment.run.number]
 
     async def _respond(self, assignment: Assignment, request: Request) -> None:
+        run = assignment.run
+        concerning(run.execution_id, run.function, run.trace_id, run.attempt)
         try:
             answer = await assignment.respond(request)
         except Exception as error:
             # Code that is never answered would wait for ever.
-            logger.exception("request_failed", execution=assignment.run.execution_id)
+            logger.exception("request_failed")
             answer = Answer(request.number, request.call, code="internal", detail=f"{type(error).__name__}: {error}")
         self.send(answer)
 
