@@ -1,0 +1,33 @@
+"""Python functions that the Defer clients call by name."""
+
+import time
+from pathlib import Path
+
+from penstock import App, Context
+
+app = App("defer")
+
+
+@app.function
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def reserve(place: str) -> str:
+    return place
+
+
+def give_back(place: str) -> None:
+    """As soon as a file of that name is there."""
+    deadline = time.monotonic() + 30
+    while not Path(place).exists():
+        assert time.monotonic() < deadline, place
+        time.sleep(0.02)
+
+
+@app.function
+def book(ctx: Context, place: str) -> None:
+    """Holds a place until it is stopped; giving it back takes a while, and the abort is in progress for as long."""
+    ctx.step("reserve", reserve, place, undo=give_back)
+    while True:
+        time.sleep(0.02)
