@@ -160,6 +160,19 @@ def test_the_retries_of_the_call_go_before_those_of_the_function() -> None:
     given(*history).when(fail(retries=5), now=5).then(f.Failed(n=3, at=5, attempt=1, error=BOOM))
 
 
+def test_the_policy_that_the_first_fact_names_goes_before_that_of_the_function() -> None:
+    """A minute after the first failure, two after the second, and no third retry, whatever the function says."""
+    minute = 60_000_000
+    history = [enqueued(policy="netlify"), started()]
+    given(*history).when(fail(retries=9), now=5).then(retry_scheduled(at=5, retry_at=minute + 5))
+    history += [retry_scheduled(), f.Due(n=4, at=10), started(n=5, activation=4, attempt=2)]
+    given(*history).when(fail(activation=4, retries=9), now=20).then(
+        retry_scheduled(n=6, at=20, attempt=2, retry_at=2 * minute + 20)
+    )
+    history += [retry_scheduled(n=6, attempt=2), f.Due(n=7, at=30), started(n=8, activation=7, attempt=3)]
+    given(*history).when(fail(activation=7, retries=9), now=40).then(f.Failed(n=9, at=40, attempt=3, error=BOOM))
+
+
 def test_a_terminal_failure_is_final_although_retries_are_left() -> None:
     """The function said that trying again is of no use."""
     command = fail(retries=5, terminal=True)

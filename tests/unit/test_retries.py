@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.domain.execution.retries import RetryPolicy, delay_window, retry_delay
+from penstock.domain.execution.retries import RetryPolicy, delay_window, policy_for, retry_delay
 
 DEFAULT = RetryPolicy()
 policies = st.builds(
@@ -28,6 +28,19 @@ def test_the_default_is_the_published_schedule(k: int, dice: float) -> None:
 def test_the_default_window(k: int, window: tuple[float, float]) -> None:
     """The first four windows, computed by hand."""
     assert delay_window(DEFAULT, k) == pytest.approx(window)
+
+
+def test_the_policy_of_netlify_comes_after_one_and_two_minutes() -> None:
+    """Two retries, whatever the dice say; it goes before what the function declared."""
+    policy = policy_for("netlify", RetryPolicy(retries=9))
+    assert policy.retries == 2
+    assert [delay_window(policy, k) for k in (1, 2)] == [(60, 60), (120, 120)]
+
+
+@pytest.mark.parametrize("name", ["", "of a later program"])
+def test_without_a_known_name_the_function_decides(name: str) -> None:
+    """A name that this program does not know stops nothing."""
+    assert policy_for(name, RetryPolicy(retries=9)).retries == 9
 
 
 def test_the_default_makes_no_retry() -> None:

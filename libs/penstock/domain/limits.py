@@ -6,6 +6,8 @@ request_bytes_max = 8 * 1024 * 1024
 """Largest body of one HTTP request (one execution, one event or a whole batch)."""
 event_bytes_max = 512 * 1024
 """Largest event, over HTTP and over NATS, headers included (the server's own limit is 1 MiB)."""
+netlify_body_bytes_max = 256 * 1024
+"""Largest body of a request to a Netlify function, as it travels in the event: base64 is a third more."""
 arguments_bytes_max = 4 * 1024 * 1024
 """Largest arguments of one execution over HTTP; over NATS `event_bytes_max` holds."""
 result_bytes_max = 1024 * 1024 * 1024

@@ -58,3 +58,9 @@ def session_of(headers: Mapping[bytes, bytes]) -> str:
         if name == COOKIE:
             return value
     return ""
+
+
+def without_session(cookies: str) -> str:
+    """The cookies of a request without our own, for code that must not have it."""
+    parts = [part.strip() for part in cookies.split(";")]
+    return "; ".join(part for part in parts if part and part.partition("=")[0] != COOKIE)

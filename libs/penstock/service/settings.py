@@ -1,6 +1,7 @@
 """The only reader of the environment: every PENSTOCK_* variable, its default and its meaning."""
 
 import os
+import re
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
@@ -47,6 +48,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "Hosts, addresses and networks (CIDR) that outgoing requests may reach though they are not public."
     ] = ""
     trace_url: Annotated[str, "Address of a trace viewer, with {trace_id} in it; empty: no links."] = ""
+    netlify_open: Annotated[
+        str, "Netlify functions that anybody may start, without the API key: names, comma-separated, or *."
+    ] = ""
+    netlify_origins: Annotated[
+        str, "Origins whose pages may read the answers of Netlify functions (CORS), comma-separated, or *."
+    ] = ""
     metrics_open: Annotated[bool, "Whether /metrics answers without the API key."] = False
     log_format: Annotated[
         str, "console, json, or auto: json in a container, unless stderr is a terminal, and console elsewhere."
@@ -74,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Where people find pages, without a slash at the end."""
         return self.public_url.rstrip("/")
 
+
+ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
 SECRET = frozenset({"api_key", "nats_url", "nats_passwords", "database_url", "signing_key"})
 """Settings whose value is never printed."""
@@ -115,6 +124,10 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
         raise Rejected("invalid_option", "PENSTOCK_NATS_PASSWORDS must be user=password, several separated by commas.")
     if settings.signing_key and len(settings.signing_key) < SIGNING_KEY_CHARS_MIN:
         raise Rejected("invalid_option", f"PENSTOCK_SIGNING_KEY must have {SIGNING_KEY_CHARS_MIN} or more characters.")
+    for origin in listed(settings.netlify_origins):
+        if not ORIGIN.fullmatch(origin):
+            example = "https://shop.example.com, without a slash at the end"
+            raise Rejected("invalid_option", f"PENSTOCK_NETLIFY_ORIGINS: {origin[:80]!r} is no origin ({example}).")
     for name in ("http_port", "nats_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise Rejected("invalid_option", f"PENSTOCK_{name.upper()} must be a port (0 to 65535).")
@@ -129,6 +142,11 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
                 "invalid_option", f"{PREFIX}{name.upper()} is one of {wanted}, not {str(getattr(settings, name))[:80]}."
             )
     return settings
+
+
+def listed(text: str) -> frozenset[str]:
+    """The items of a setting that is a list."""
+    return frozenset(item.strip() for item in text.split(",") if item.strip())
 
 
 def _local_url(values: Mapping[str, object]) -> str:

@@ -25,6 +25,7 @@ from penstock_ingest.executions import ExecutionRoutes
 from penstock_ingest.fan_out import FanOut
 from penstock_ingest.flow import FlowRoutes
 from penstock_ingest.messages import Planner
+from penstock_ingest.netlify import Admission, NetlifyDoor
 from penstock_ingest.notifications import NotificationRoutes
 from penstock_ingest.pages import PageRoutes
 from penstock_ingest.rerun import RerunRoutes
@@ -61,12 +62,14 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     flow = FlowRoutes(runtime.log, drafter, gate, clock)
     pages = PageRoutes(rerun.rerun, control.cancel, Sessions(find_key(runtime.settings) or ""))
     notifications = NotificationRoutes(NoticeLog(runtime.log), clock)
+    admission = Admission.of(runtime.settings)
+    netlify = NetlifyDoor(runtime.registry, drafter, acceptor, admission)
     runtime.checks["ingest.nats"] = lambda: connection.problem
     runtime.checks["ingest.fan_out"] = lambda: inbox.problem
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
         doors = (events, executions, control, rerun, signals, schedules, flow, notifications, pages, defer)
-        yield [handler for each in doors for handler in each.handlers()]
+        yield [*(handler for each in doors for handler in each.handlers()), netlify]
     finally:
         await inbox.stop()
         await asyncio.wait({loop}, timeout=DRAIN_SECONDS)

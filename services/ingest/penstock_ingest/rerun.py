@@ -97,7 +97,7 @@ class RerunRoutes:
         fact = enqueued(
             new_id, spec.name, first.args, first.kwargs, options, self._clock(), origin, first.arguments_ref
         )
-        fact = replace(fact, keys=first.keys, members=first.members)
+        fact = replace(fact, keys=first.keys, members=first.members, policy=first.policy)
         if from_step is not None:
             ref = await store_inherited(recorded, from_step, new_id, self._objects)
             fact = replace(fact, inherited_ref=ref, restarted_from=from_step)

@@ -14,6 +14,7 @@ from penstock.domain.execution import commands as c
 from penstock.domain.execution import decide_durable as durable
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.decide_durable import final, require_open, retry_time
+from penstock.domain.execution.retries import policy_for
 from penstock.domain.execution.state import Execution, State
 
 
@@ -111,13 +112,14 @@ def _fail(state: Execution, command: c.Fail, now: int, dice: float) -> list[f.An
     n, attempt = state.n + 1, state.attempt
     if state.state is State.CANCELLING and state.compensating is None:
         return final(state, f.Cancelled(n=n, at=now))
-    retries = command.policy.retries if state.retries is None else state.retries
+    policy = policy_for(state.policy, command.policy)
+    retries = policy.retries if state.retries is None else state.retries
     k = state.failures + 1
     if command.terminal or k > retries or state.is_out_of_time(now):
         if command.pause and state.compensating is None:
             return [f.Paused(n=n, at=now, attempt=attempt, error=command.error)]
         return final(state, f.Failed(n=n, at=now, attempt=attempt, error=command.error))
-    retry_at = retry_time(command.policy, k, command.retry_after, now, dice)
+    retry_at = retry_time(policy, k, command.retry_after, now, dice)
     return [f.RetryScheduled(n=n, at=now, attempt=attempt, error=command.error, retry_at=retry_at)]
 
 

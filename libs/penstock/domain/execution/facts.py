@@ -63,6 +63,8 @@ class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     metadata: dict[str, str] = {}
     priority: int = 0
     retries: int | None = None
+    policy: str = ""
+    """Name of the retry policy that holds in place of the function's own (`retries.NAMED`)."""
     timeout: int | None = None
     event_id: str | None = None
     parent_id: str | None = None

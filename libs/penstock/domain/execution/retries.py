@@ -24,6 +24,22 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     jitter: float = 0.0
 
 
+NETLIFY = "netlify"
+
+NAMED: dict[str, RetryPolicy] = {
+    NETLIFY: RetryPolicy(retries=2, shape="linear", initial=60.0),
+}
+"""Policies that a first fact may name in place of its function's own. A name means the same for as long as the log.
+
+`netlify`: one minute after the first failure, two minutes after the second, as background functions have it there.
+"""
+
+
+def policy_for(name: str, declared: RetryPolicy) -> RetryPolicy:
+    """The policy of an execution: the one that its first fact names, else what its function declared."""
+    return NAMED.get(name, declared)
+
+
 def retry_delay(policy: RetryPolicy, k: int, dice: float) -> float:
     """Seconds between the failure and the k-th retry (k = 1, 2, 3, ...)."""
     match policy.shape:

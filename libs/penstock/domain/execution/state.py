@@ -102,6 +102,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gated: bool = False
     priority: int = 0
     retries: int | None = None
+    policy: str = ""
     timeout: int | None = None
     metadata: dict[str, str] = {}
     error: ErrorInfo | None = None

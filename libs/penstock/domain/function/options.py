@@ -62,6 +62,8 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Instead of failing it waits until somebody has mended what made it fail."""
     on_version_change: VersionChange = "continue"
     hooks: Hooks = NO_HOOKS
+    background: bool = False
+    """Netlify's mark: it is started at `/.netlify/functions/<name>`, though its name does not say so."""
     target: Target | None = None
 
     @property

@@ -48,7 +48,7 @@ function declare(name, isBackground, cron, handler, start) {
   const isShort = cron !== undefined && !isBackground;
   const timeout = isShort ? SCHEDULED_SECONDS : BACKGROUND_SECONDS;
   return {
-    spec: { name, policy: isShort ? {} : RETRIES, timeout, is_async: true },
+    spec: { name, policy: isShort ? {} : RETRIES, timeout, is_async: true, background: isBackground },
     cron,
     identity: handler,
     start: (args, attempt) => start(handler, eventOf(name, args, attempt), attempt, timeout),
