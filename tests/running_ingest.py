@@ -122,7 +122,7 @@ async def declare(runtime: Runtime, *specs: FunctionSpec) -> None:
 
 
 @asynccontextmanager
-async def running_ingest(url: str) -> AsyncIterator[Ingest]:
+async def running_ingest(url: str, **variables: str) -> AsyncIterator[Ingest]:
     """The service in an environment of its own on that NATS server, answering on a free port."""
     names = Names(f"t-{uuid.uuid4().hex[:12]}")
     outside, own = Connection("test"), Connection("ingest")
@@ -132,7 +132,9 @@ async def running_ingest(url: str) -> AsyncIterator[Ingest]:
     log = JetStreamLog(outside, names)
     registry = FunctionRegistry(outside, names, log)
     await registry.open()
-    settings = Settings(env=names.environment, api_key=KEY, http_port=0, trace_url="http://traces/{trace_id}")
+    settings = Settings(
+        env=names.environment, api_key=KEY, http_port=0, trace_url="http://traces/{trace_id}", **variables
+    )
     runtime = Runtime(settings, names, {"ingest": own}, log, registry, Feed(log))
     await declare(runtime, *SPECS)
     async with open_ingest(runtime) as routes:

@@ -16,6 +16,7 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from penstock.domain.errors import Rejected
 from penstock.domain.limits import message_bytes_max, request_bytes_max
 from penstock.ports import Unavailable
+from penstock.service.annex import Annex, annex_at
 from penstock.service.bodies import read_body
 from penstock.service.concern import concerning_request
 from penstock.service.dialect import Knock, dialect_at, dialects_of, is_bearer
@@ -48,14 +49,14 @@ Check = Callable[[], str | None]
 
 
 class HttpApp:
-    """ASGI: key (for pages a session will do), size, direct routes, Litestar.
+    """ASGI: annexes, key (for pages a session will do), size, direct routes, Litestar.
 
     Every error is a problem document, or what the dialect of its address makes of it.
     """
 
     def __init__(
         self,
-        routes: Sequence[ControllerRouterHandler],
+        routes: "Sequence[ControllerRouterHandler | Annex]",
         api_key: str,
         checks: Mapping[str, Check],
         *,
@@ -70,12 +71,14 @@ class HttpApp:
         self._bearer = b"Bearer " + api_key.encode()
         self._key = api_key.encode()
         self._door = Door(Sessions(api_key), secure=secure)
-        self._direct = _direct_routes(routes)
+        self._annexes = [each for each in routes if isinstance(each, Annex)]
+        handlers = [each for each in routes if not isinstance(each, Annex)]
+        self._direct = _direct_routes(handlers)
         self._open = [each for every in self._direct.values() for each in every if each.is_open]
-        self._dialects = dialects_of(routes)
+        self._dialects = dialects_of(handlers)
         self._open_paths = OPEN_PATHS | {METRICS_PATH} if metrics_open else OPEN_PATHS
         self.litestar = Litestar(
-            route_handlers=[*routes, *_health_routes(checks)],
+            route_handlers=[*handlers, *_health_routes(checks)],
             exception_handlers=dict.fromkeys((HTTPException, Rejected, Unavailable, Exception), self._handle),
             openapi_config=openapi_config(),
             logging_config=None,
@@ -88,6 +91,10 @@ class HttpApp:
             await self.litestar(scope, receive, send)
             return
         path, method = scope["path"], scope["method"]
+        annex = annex_at(self._annexes, path)
+        if annex is not None:
+            await _send_answer(send, await annex.answer(scope, receive, self._is_key))
+            return
         knock = Knock(path, method, scope["query_string"], dict(scope["headers"]))
         concerning_request(method, path, knock.headers)
         refusal = await self._refusal(knock, receive)

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     # A process without HTTP does not load it.
     from litestar.types import ControllerRouterHandler
 
+    from penstock.service.annex import Annex
+
 logger = structlog.get_logger("penstock")
 
-Routes = Sequence["ControllerRouterHandler"]
+Routes = Sequence["ControllerRouterHandler | Annex"]
 
 
 def system_clock() -> int:
@@ -96,9 +98,9 @@ class Service:
 
 async def opened(
     stack: AsyncExitStack, services: Sequence[Service], runtime: Runtime
-) -> "list[ControllerRouterHandler]":
+) -> "list[ControllerRouterHandler | Annex]":
     """Open the services in order; leaving the stack drains them in reverse. Answers with all their routes."""
-    routes: list[ControllerRouterHandler] = []
+    routes: list[ControllerRouterHandler | Annex] = []
     for service in services:
         routes.extend(await stack.enter_async_context(service.open(runtime)))
     return routes

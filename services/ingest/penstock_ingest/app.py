@@ -69,7 +69,7 @@ async def open_ingest(runtime: Runtime) -> AsyncIterator[Routes]:
     loop = runtime.spawn(FanOut(inbox, planner, acceptor, runtime.log, clock).run(), "fan-out")
     try:
         doors = (events, executions, control, rerun, signals, schedules, flow, notifications, pages, defer)
-        yield [*(handler for each in doors for handler in each.handlers()), netlify]
+        yield [*(handler for each in doors for handler in each.handlers()), netlify.annex()]
     finally:
         await inbox.stop()
         await asyncio.wait({loop}, timeout=DRAIN_SECONDS)

@@ -18,6 +18,7 @@ from penstock.domain.function.options import CallOptions, FunctionSpec
 from penstock.domain.limits import netlify_body_bytes_max
 from penstock.domain.trace import parse_traceparent
 from penstock.ports import Registry
+from penstock.service.annex import Annex
 from penstock.service.bodies import read_body
 from penstock.service.dialect import IsKey, is_bearer
 from penstock.service.problems import Answer, Trouble, trouble_of
@@ -59,13 +60,14 @@ class NetlifyDoor:
     Each answer has a request id; that of a 202 is the id of the execution.
     """
 
-    prefix = PREFIX
-
     def __init__(self, registry: Registry, drafter: Drafter, acceptor: Acceptor, admission: Admission) -> None:
         self._registry = registry
         self._drafter = drafter
         self._acceptor = acceptor
         self._admission = admission
+
+    def annex(self) -> Annex:
+        return Annex(PREFIX, self.answer)
 
     async def answer(self, scope: HTTPScope, receive: Receive, is_key: IsKey) -> Answer:
         request_id = uuid_utils.uuid7().hex

@@ -56,7 +56,7 @@ def event_of(request: WebRequest, request_id: str, is_right: Callable[[str], boo
 
 
 def is_text(content_type: str) -> bool:
-    """Whether a body of this type travels as it is. The type alone decides, not the bytes; without one they are bytes."""
+    """Whether a body of this type travels as it is. Its bytes do not matter; without a type it is no text."""
     return _TEXT.fullmatch(media_type(content_type)) is not None
 
 

@@ -104,8 +104,8 @@ def _created(execution_id: str, fact: f.Enqueued, sequence: int) -> Execution:
         discard_at=fact.discard_at, deadline_at=fact.deadline_at,
         activation=fact.n if runnable else 0, gated=fact.gated, priority=fact.priority, retries=fact.retries,
         policy=fact.policy, timeout=fact.timeout, metadata=fact.metadata, trace_id=fact.trace_id,
-        parent_span=fact.parent_span, tracestate=fact.tracestate, baggage=fact.baggage, links=fact.links, event_id=fact.event_id,
-        parent_id=fact.parent_id, root_id=fact.root_id, rerun_of=fact.rerun_of,
+        parent_span=fact.parent_span, tracestate=fact.tracestate, baggage=fact.baggage, links=fact.links,
+        event_id=fact.event_id, parent_id=fact.parent_id, root_id=fact.root_id, rerun_of=fact.rerun_of,
         content_hash=fact.content_hash, inherited_ref=fact.inherited_ref,
         restarted_from=fact.restarted_from, is_followed=bool(fact.members), hooks=fact.hooks,
     )  # fmt: skip
