@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,39 @@ def test_a_netlify_function_takes_an_event(api: httpx2.Client, name: str, body: 
     lines = until(lambda: api.get(f"/executions/{made}/logs").json()["data"])
     texts = [line["text"] for line in lines]
     assert any(f"POST /.netlify/functions/{name}" in text and "request r1" in text for text in texts)
+
+
+def post(api: httpx2.Client, name: str, body: Any) -> str:
+    """Start a background function at Netlify's address; the id of its execution."""
+    answer = api.post(str(api.base_url.join(f"/.netlify/functions/{name}")), json=body)
+    assert (answer.status_code, answer.content) == (202, b"")
+    return answer.headers["x-nf-request-id"]
+
+
+@pytest.mark.parametrize(("name", "body"), [("signup-background", {"name": "Ada"}), ("report", {"rows": [1, 2]})])
+def test_a_netlify_function_is_started_at_its_address(api: httpx2.Client, name: str, body: Any) -> None:
+    """By the end of its name or by its configuration; it sees the request id that the caller got."""
+    made = post(api, name, body)
+    api.get(f"/executions/{made}/result", headers={"Prefer": "wait=20"})
+    assert result(api, made) is None
+    lines = until(lambda: api.get(f"/executions/{made}/logs").json()["data"])
+    assert any(f"POST /.netlify/functions/{name}" in line["text"] and made in line["text"] for line in lines)
+
+
+def test_a_netlify_function_that_throws_is_tried_again_in_a_minute(api: httpx2.Client) -> None:
+    """As its platform does it."""
+    made = post(api, "signup-background", {"name": ""})
+    shown = until(lambda: (each := api.get(f"/executions/{made}").json())["state"] == "retrying" and each)
+    instants = [datetime.fromisoformat(shown[member]) for member in ("updated_at", "scheduled_at")]
+    assert (instants[1] - instants[0]).total_seconds() == 60
+    assert shown["error"]["message"] == "A sign-up needs a name."
+
+
+def test_a_function_that_is_no_background_function_has_no_address(api: httpx2.Client) -> None:
+    """Those of Defer, of Python, and of Netlify without the mark."""
+    for name in ("greet", "add", "nowhere-background"):
+        answer = api.post(str(api.base_url.join(f"/.netlify/functions/{name}")))
+        assert (answer.status_code, answer.text) == (404, "Function not found...")
 
 
 def test_a_folder_runs_alone_against_what_is_up(both: Penstock, api: httpx2.Client, tmp_path: Path) -> None:

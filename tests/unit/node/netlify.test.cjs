@@ -39,6 +39,13 @@ test('a default function counts where it is marked', () => {
   assert.equal(found('hello.js', { default: { fetch: answering, config: { background: true } } }).spec.name, 'hello');
 });
 
+test('what may be started at the address of the platform says so', () => {
+  const handler = (file, config) => found(file, { handler: answering, config }).spec.background;
+  assert.deepEqual([handler('hello-background.js'), handler('hello.js')], [true, false]);
+  assert.equal(found('hello.js', { default: answering, config: { background: true } }).spec.background, true);
+  assert.equal(found('nightly.js', { default: answering, config: { schedule: '@daily' } }).spec.background, false);
+});
+
 test('schedule() declares when a handler starts by itself', () => {
   assert.equal(found('nightly.js', { handler: schedule('5 4 * * *', async () => {}) }).cron, '5 4 * * *');
 });
@@ -81,6 +88,20 @@ test('the context tells the request and the time that is left', async () => {
   await found('hello.js', { handler }).start([{ headers: { 'x-nf-request-id': 'r1' } }], attempt);
   assert.equal(seen.awsRequestId, 'r1');
   assert.ok(seen.getRemainingTimeInMillis() > 890_000 && seen.getRemainingTimeInMillis() <= 900_000);
+});
+
+test('an event of the door comes through as it is', async () => {
+  const headers = { host: 'site.example', 'content-length': '2', connection: 'close', 'x-nf-request-id': 'r1', cookie: 'a=1' };
+  const event = {
+    path: '/.netlify/functions/hello/a%20b', httpMethod: 'PUT', headers,
+    multiValueHeaders: { host: ['site.example'] }, queryStringParameters: {}, multiValueQueryStringParameters: {},
+    body: 'e30=', isBase64Encoded: true, rawUrl: 'https://site.example/.netlify/functions/hello/a%20b', rawQuery: '',
+  };
+  const seen = completed(event, 'hello', 'another id');
+  assert.deepEqual(seen, event);
+  const request = requestOf(seen);
+  assert.deepEqual([request.method, request.url, await request.json()], ['PUT', event.rawUrl, {}]);
+  assert.deepEqual([request.headers.get('x-nf-request-id'), requestContext(seen, attempt).requestId], ['r1', 'r1']);
 });
 
 test('the newer context waits for what it was given to wait for', async () => {
