@@ -72,6 +72,16 @@ async def books(ctx: Context) -> None:
 
 
 @app.function
+def books_plainly(ctx: Context) -> None:
+    ctx.step("book", note, "book", undo=lambda _: note("undo"))
+    ctx.step("room", note, "room", undo=lambda _: note("undo room"))
+    try:
+        ctx.receive()
+    finally:
+        ctx.step("release", note, "release")
+
+
+@app.function
 async def listens(ctx: Context) -> None:
     await ctx.receive()
 
@@ -116,6 +126,13 @@ def test_undoing_runs_no_step_behind_the_end_of_the_history(simulation: Simulati
     run = simulation.call(books)
     run.cancel()
     assert (run.state, journal) == ("cancelled", ["book", "undo"])
+
+
+def test_a_plain_function_is_undone_step_by_step(simulation: Simulation) -> None:
+    """Every stored step on the way to the end of its history is come to, not only the first."""
+    run = simulation.call(books_plainly)
+    run.cancel()
+    assert (run.state, journal) == ("cancelled", ["book", "room", "undo room", "undo"])
 
 
 def test_giving_up_a_child_of_another_does_not_cancel_it(simulation: Simulation) -> None:

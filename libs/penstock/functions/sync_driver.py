@@ -16,7 +16,7 @@ from penstock.functions.context import current_step
 from penstock.functions.define import plain
 from penstock.functions.errors import CompensationPoint, StepTimedOut, Stopped
 from penstock.functions.history import History
-from penstock.functions.operations import Act, InStep, Invoke, Operation, Pause, undo, unseen
+from penstock.functions.operations import Act, InStep, Invoke, Operation, Pause, Recall, undo, unseen
 
 
 class SyncDriver:
@@ -71,7 +71,8 @@ class SyncDriver:
                 raise
             value = error = None
             try:
-                if type(action) is not Act or type(action.action) is not MakeToken:
+                # What is stored lies before that end.
+                if type(action) is not Recall and (type(action) is not Act or type(action.action) is not MakeToken):
                     self._end_of_history()
                 if type(action) is Invoke:
                     value = self._invoke(action)
