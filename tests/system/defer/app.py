@@ -27,7 +27,6 @@ def give_back(place: str) -> None:
 
 @app.function
 def book(ctx: Context, place: str) -> None:
-    """Holds a place until it is stopped; giving it back takes a while, and the abort is in progress for as long."""
+    """Holds a place; giving it back takes a while, and an abort is in progress for as long."""
     ctx.step("reserve", reserve, place, undo=give_back)
-    while True:
-        time.sleep(0.02)
+    ctx.sleep("1h")

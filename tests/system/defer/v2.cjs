@@ -56,7 +56,7 @@ const scenarios = {
     const byDate = await assignOptions(theirs.hello, { delay: instant })("x");
     const past = await assignOptions(theirs.hello, { delay: new Date(asked - 60_000) })("x");
     return {
-      seconds: (byDuration.scheduledAt - asked) / 1000,
+      seconds: (byDuration.scheduledAt - byDuration.createdAt) / 1000,
       state: byDuration.state,
       exact: byDate.scheduledAt.getTime() === instant.getTime(),
       past: (await ended(past)).state,
@@ -69,7 +69,7 @@ const scenarios = {
     const made = await assignOptions(first, { metadata: { tag: two, other: "1" } })("x");
     const old = await defer.addMetadata(defer.delay(theirs.hello, "1h"), { tag: one })("x");
     return {
-      seconds: (made.scheduledAt - Date.now()) / 1000,
+      seconds: (made.scheduledAt - made.createdAt) / 1000,
       one: ids(await listExecutions({}, withTag(one))).map((id) => id === old.id),
       two: ids(await listExecutions({}, withTag(two))).map((id) => id === made.id),
     };
