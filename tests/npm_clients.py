@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 SCENARIOS = Path(__file__).parent / "system" / "defer"
+CONTACTS = Path(__file__).parents[1] / "libs/penstock/examples/javascript/contacts"
 CLIENTS = {"v1": "1.15.0", "v2": "2.3.0"}
 
 needs_npm = [
@@ -32,7 +33,8 @@ def install_clients(home: Path) -> None:
     shutil.copy(SCENARIOS / "scenarios.cjs", home)
     for name in CLIENTS:
         folder = home / name
-        shutil.copytree(SCENARIOS / "functions", folder / "functions")
+        shutil.copytree(SCENARIOS / "functions", folder / "defer")
+        shutil.copytree(CONTACTS, folder / "defer", dirs_exist_ok=True)
         shutil.copy(SCENARIOS / f"{name}.cjs", folder / "scenarios.cjs")
         package = folder / "node_modules" / "@defer"
         package.mkdir(parents=True)

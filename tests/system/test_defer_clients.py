@@ -1,14 +1,18 @@
 """The published clients of Defer, both generations, against one Penstock: what their users do works as it did."""
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from npm_clients import SCENARIOS, install_clients, needs_npm, run_scenarios
-from penstock_process import penstock, until
+from penstock_process import Penstock, penstock, until
 
 pytestmark = [*needs_npm, pytest.mark.timeout(150)]
 
@@ -16,23 +20,34 @@ Answer = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Answer]]:
-    """What the scenarios of each version came to, by name; a scenario that broke fails the test that asks for it."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each client, with the functions that both sides load."""
     home = tmp_path_factory.mktemp("clients")
     install_clients(home)
-    product = home / "product"
-    product.mkdir()
-    (product / "apps.py").write_text((SCENARIOS / "app.py").read_text())
-    folder = home / "v2" / "functions"
-    with penstock(product, "apps:app", "--node", str(folder), PENSTOCK_SYNC_PROCESSES="3") as running:
-        key = (running.data / "api-key").read_text().strip()
-        url = f"http://127.0.0.1:{running.http_port}"
-        with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as api:
+    return home
+
+
+@pytest.fixture(scope="module")
+def product(home: Path) -> Iterator[Penstock]:
+    """A Penstock with these functions, and some in Python."""
+    folder = home / "product"
+    folder.mkdir()
+    (folder / "apps.py").write_text((SCENARIOS / "app.py").read_text())
+    with penstock(folder, "apps:app", "--node", str(home / "v2" / "defer"), PENSTOCK_SYNC_PROCESSES="3") as running:
+        headers = {"Authorization": f"Bearer {key_of(running)}"}
+        with httpx2.Client(base_url=running.environment["PENSTOCK_URL"], headers=headers) as api:
             until(lambda: {"add", "hello"} <= {each["name"] for each in api.get("/v1/functions").json()["data"]})
-        yield {version: _reader(run_scenarios(home / version, url, key)) for version in ("v1", "v2")}
+        yield running
 
 
-def _reader(answers: dict[str, Any]) -> Answer:
+def key_of(product: Penstock) -> str:
+    return (product.data / "api-key").read_text().strip()
+
+
+def answers_of(home: Path, product: Penstock, version: str) -> Answer:
+    """What the scenarios of a version came to, by name; one that broke fails the test that asks for it."""
+    answers = run_scenarios(home / version, product.environment["PENSTOCK_URL"], key_of(product))
+
     def read(name: str) -> Any:
         assert "error" not in answers[name], answers[name]["error"]
         return answers[name]["value"]
@@ -41,15 +56,15 @@ def _reader(answers: dict[str, Any]) -> Answer:
 
 
 @pytest.fixture(scope="module")
-def v1(clients: dict[str, Answer]) -> Answer:
+def v1(home: Path, product: Penstock) -> Answer:
     """@defer/client 1.15.0."""
-    return clients["v1"]
+    return answers_of(home, product, "v1")
 
 
 @pytest.fixture(scope="module")
-def v2(clients: dict[str, Answer]) -> Answer:
+def v2(home: Path, product: Penstock) -> Answer:
     """@defer/client 2.3.0."""
-    return clients["v2"]
+    return answers_of(home, product, "v2")
 
 
 def is_a(error: dict[str, Any], name: str, message: str = "") -> bool:
@@ -295,6 +310,28 @@ def test_a_route_of_next_starts_and_follows(v2: Answer) -> None:
     assert (answer["bad"]["state"], answer["bad"]["result"]["message"]) == ("failed", "broken")
     assert (answer["waiting"]["state"], "result" in answer["waiting"]) == ("created", False)
     assert answer["unknown"]["status"] == 500
+
+
+def test_the_program_of_the_guide_runs_as_it_says(home: Path, product: Penstock) -> None:
+    """The commands and the code of the guide, with the shipped example."""
+    guide = (Path(__file__).parents[2] / "infra/migration.md").read_text()
+    folder = home / "v2"
+    (folder / "app.js").write_text(block(guide, "js"))
+    (folder / ".penstock").mkdir()
+    shutil.copy(product.data / "api-key", folder / ".penstock")
+    commands = block(guide, "sh", "DEFER_TOKEN").replace(":8700", f":{product.http_port}")
+    # The client pauses for up to 15 s between two looks.
+    quick = {"PATH": os.environ["PATH"], "NODE_OPTIONS": f"--require {home / 'scenarios.cjs'}"}
+    done = subprocess.run(["bash", "-c", commands], cwd=folder, env=quick, capture_output=True, text=True, timeout=50)
+    assert "Dear Ada,\nwelcome aboard.\n" in done.stdout, done.stderr
+    assert done.stdout.endswith("[ true ]\n")
+
+
+def block(text: str, language: str, marker: str = "") -> str:
+    """The only block of code in that language which has the marker in it."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (found,) = [each for each in blocks if marker in each]
+    return str(found)
 
 
 def test_the_older_client_starts_and_reads(v1: Answer) -> None:

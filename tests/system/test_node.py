@@ -24,17 +24,24 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Penstock]:
-    """`penstock up shop:app --node FOLDER`, with the examples and the function of the README in the folder."""
+    """`penstock up APP --node FOLDER`, with the examples and the functions of the README in app and folder."""
     home = tmp_path_factory.mktemp("both")
     folder = home / "functions"
     shutil.copytree(EXAMPLES / "contacts", folder)
     for path in (EXAMPLES / "netlify").glob("*.*js"):
         shutil.copy(path, folder)
-    (code,) = [block for block in re.findall(r"^```js\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
-               if "defer(greet" in block]  # fmt: skip
-    (folder / "greet.js").write_text(code)
-    with penstock(home, "shop:app", "--node", str(folder)) as running:
+    readme = (ROOT / "README.md").read_text()
+    (folder / "greet.js").write_text(block(readme, "js", "defer(greet"))
+    (home / "readme.py").write_text(f"from shop import app\n\n\n{block(readme, 'python', 'resize-background')}")
+    with penstock(home, "readme:app", "--node", str(folder)) as running:
         yield running
+
+
+def block(text: str, language: str, marker: str) -> str:
+    """The only block of code in that language which has the marker in it."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (found,) = [each for each in blocks if marker in each]
+    return str(found)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +132,25 @@ def test_a_netlify_function_that_throws_is_tried_again_in_a_minute(api: httpx2.C
     instants = [datetime.fromisoformat(shown[member]) for member in ("updated_at", "scheduled_at")]
     assert (instants[1] - instants[0]).total_seconds() == 60
     assert shown["error"]["message"] == "A sign-up needs a name."
+
+
+def test_a_netlify_function_may_be_python(api: httpx2.Client) -> None:
+    """That of the README; the event is its one argument."""
+    made = post(api, "resize-background/small", {"name": "a.jpg"})
+    lines = until(lambda: api.get(f"/executions/{made}/logs").json()["data"])
+    assert lines[0]["text"] == 'POST /.netlify/functions/resize-background/small: {"name":"a.jpg"}'
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_guide_calls_with_curl(both: Penstock, tmp_path: Path) -> None:
+    """The command of the guide answers as it says."""
+    (tmp_path / ".penstock").mkdir()
+    shutil.copy(both.data / "api-key", tmp_path / ".penstock")
+    command = block((ROOT / "infra/migration.md").read_text(), "sh", "curl -i").replace(":8700", f":{both.http_port}")
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
+    head, _, body = done.stdout.partition("\n\n")
+    assert head.startswith("HTTP/1.1 202")
+    assert (re.search(r"^x-nf-request-id: [0-9a-f]{32}$", head, re.MULTILINE) is not None, body) == (True, "")
 
 
 def test_a_function_that_is_no_background_function_has_no_address(api: httpx2.Client) -> None:

@@ -6,7 +6,7 @@ const { mkdtempSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 const defer = require("@defer/client");
 const { asNextRoute } = require("@defer/client/next");
-const theirs = require("./functions/greetings.js");
+const theirs = require("./defer/greetings.js");
 
 const { assignOptions, awaitResult, cancelExecution, getExecution, getExecutionTries, rescheduleExecution } = defer;
 const NEVER = "0198f0c0a0b07c0d8e0f101112131415";

@@ -7,7 +7,7 @@ const { mkdtempSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 const defer = require("@defer/client");
 const { asNextRoute } = require("@defer/client/next");
-const theirs = require("./functions/greetings.js");
+const theirs = require("./defer/greetings.js");
 
 const { assignOptions, awaitResult, cancelExecution, getExecution, getExecutionResult } = defer;
 const { listExecutionAttempts, listExecutions, reRunExecution, rescheduleExecution } = defer;
