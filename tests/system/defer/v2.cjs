@@ -60,7 +60,7 @@ const scenarios = {
       inAnHour: isInAnHour(byDuration, asked),
       state: byDuration.state,
       exact: byDate.scheduledAt.getTime() === instant.getTime(),
-      past: (await ended(past)).state,
+      past: (await getExecution((await ended(past)).id)).state,
     };
   },
 
