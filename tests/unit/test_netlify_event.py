@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from penstock.domain.errors import Rejected
-from penstock.domain.limits import netlify_body_bytes_max
+from penstock.domain.limits import netlify_body_bytes_max, netlify_head_bytes_max
 from penstock_ingest.netlify_event import WebRequest, event_of, is_text
 
 ID = "0" * 32
@@ -100,10 +100,16 @@ def test_no_content_type_is_base64() -> None:
 
 def test_what_the_platform_adds_cannot_be_forged() -> None:
     """The caller's own say about address and request id does not get through."""
-    made = event(("client-ip", "10.0.0.1"), ("x-nf-client-connection-ip", "10.0.0.1"), ("x-nf-request-id", "mine"))
+    made = event(
+        ("client-ip", "10.0.0.1"),
+        ("x-nf-client-connection-ip", "10.0.0.1"),
+        ("x-nf-request-id", "mine"),
+        ("x-nf-event", "schedule"),
+    )
     headers = made["multiValueHeaders"]
     assert headers["client-ip"] == headers["x-nf-client-connection-ip"] == ["192.0.2.7"]  # type: ignore[index]
     assert headers["x-nf-request-id"] == [ID]  # type: ignore[index]
+    assert "x-nf-event" not in headers  # type: ignore[operator]
 
 
 def test_rights_of_this_house_stay_at_the_door() -> None:
@@ -126,6 +132,23 @@ def test_a_host_that_is_none_does_not_break_the_url(host: str) -> None:
 def test_a_host_is_kept_in_the_url(host: str) -> None:
     """With its port."""
     assert event(headers=[("host", host)])["rawUrl"] == f"https://{host}/.netlify/functions/hello-background"
+
+
+@pytest.mark.parametrize(("told", "scheme"), [("https", "https"), ("http", "http"), ("gopher", "http"), ("", "http")])
+def test_a_proxy_says_whether_the_caller_used_https(told: str, scheme: str) -> None:
+    """Where it says nothing that can be, the connection counts."""
+    url = event(("x-forwarded-proto", told), scheme="http")["rawUrl"]
+    assert str(url).partition(":")[0] == scheme
+
+
+def test_address_and_headers_may_fill_their_limit() -> None:
+    """They are stored with each call."""
+    bare = request(("x-a", ""))
+    used = len(bare.path) + sum(len(name) + len(value) for name, value in bare.headers)
+    event(("x-a", "v" * (netlify_head_bytes_max - used)))
+    for members in ({}, {"query": "q"}):
+        with pytest.raises(Rejected, match="at most 32768"):
+            event(("x-a", "v" * (netlify_head_bytes_max - used + (not members))), **members)
 
 
 def test_text_may_fill_the_limit() -> None:

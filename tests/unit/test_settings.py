@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.domain.errors import Rejected
-from penstock.service.settings import load_settings
+from penstock.service.settings import listed, load_settings
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,8 @@ from penstock.service.settings import load_settings
         ("PENSTOCK_ENV", "Prod"), ("PENSTOCK_SYNC_PROCESSES", "2.5"),
         ("PENSTOCK_SYNC_PROCESSES", "0"), ("PENSTOCK_ASYNC_PROCESSES", "-1"), ("PENSTOCK_GRACE", "-0.1"),
         ("PENSTOCK_GRACE", "nan"), ("PENSTOCK_NATS_REPLICAS", "2"), ("PENSTOCK_LOG_LEVEL", "loud"),
-        ("PENSTOCK_LOG_FORMAT", "xml"),
+        ("PENSTOCK_LOG_FORMAT", "xml"), ("PENSTOCK_NETLIFY_ORIGINS", "shop.example.com"),
+        ("PENSTOCK_NETLIFY_ORIGINS", "*, https://shop.example.com/"),
     ],
 )  # fmt: skip
 def test_a_bad_setting_is_named_by_its_variable(variable: str, value: str) -> None:
@@ -28,6 +29,14 @@ def test_the_least_and_the_listed_values_of_settings_are_taken() -> None:
     environ = {"PENSTOCK_SYNC_PROCESSES": "1", "PENSTOCK_GRACE": "0", "PENSTOCK_NATS_REPLICAS": "5"}
     settings = load_settings({**environ, "PENSTOCK_LOG_LEVEL": "error", "PENSTOCK_LOG_FORMAT": "json"})
     assert (settings.sync_processes, settings.grace, settings.nats_replicas) == (1, 0, 5)
+
+
+def test_a_setting_that_is_a_list_has_commas() -> None:
+    """Blanks around them do not matter."""
+    settings = load_settings({"PENSTOCK_NETLIFY_ORIGINS": "https://a.example, http://localhost:3000,"})
+    assert listed(settings.netlify_origins) == {"https://a.example", "http://localhost:3000"}
+    assert load_settings({"PENSTOCK_NETLIFY_ORIGINS": "*"}).netlify_origins == "*"
+    assert listed("") == frozenset()
 
 
 def test_clients_follow_the_http_port() -> None:

@@ -8,6 +8,8 @@ event_bytes_max = 512 * 1024
 """Largest event, over HTTP and over NATS, headers included (the server's own limit is 1 MiB)."""
 netlify_body_bytes_max = 256 * 1024
 """Largest body of a request to a Netlify function, as it travels in the event: base64 is a third more."""
+netlify_head_bytes_max = 32 * 1024
+"""Address and headers of such a request together."""
 arguments_bytes_max = 4 * 1024 * 1024
 """Largest arguments of one execution over HTTP; over NATS `event_bytes_max` holds."""
 result_bytes_max = 1024 * 1024 * 1024

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from penstock.domain.errors import Rejected
-from penstock.domain.limits import netlify_body_bytes_max
+from penstock.domain.limits import netlify_body_bytes_max, netlify_head_bytes_max
 from penstock.service.session import without_session
 from penstock.wire.cloudevents import media_type
 
@@ -18,7 +18,9 @@ _TEXT = re.compile(
     r"text/.*|.*\+(json|xml)|application/(json|javascript|xml|x-www-form-urlencoded|graphql|csp-report|x-ndjson)"
 )
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
-_OURS = ("client-ip", "x-nf-client-connection-ip", REQUEST_ID)
+_CLIENT = ("client-ip", "x-nf-client-connection-ip")
+_PLATFORM = "x-nf-"
+_SCHEMES = ("http", "https")
 
 
 class WebRequest(NamedTuple):
@@ -38,6 +40,7 @@ def event_of(request: WebRequest, request_id: str, is_right: Callable[[str], boo
 
     `is_right` knows an Authorization header that is a right here: user code and the log must not have it.
     """
+    _check_head(request)
     headers = _gathered(_passed_on(request, request_id, is_right))
     query = _gathered(parse_qsl(request.query, keep_blank_values=True, errors="replace"))
     is_base64 = not is_text(headers.get("content-type", [""])[-1])
@@ -50,7 +53,7 @@ def event_of(request: WebRequest, request_id: str, is_right: Callable[[str], boo
         "multiValueQueryStringParameters": query,
         "body": _body(request.body, is_base64=is_base64),
         "isBase64Encoded": is_base64,
-        "rawUrl": _url(request, headers.get("host", [""])[-1]),
+        "rawUrl": _url(request, headers),
         "rawQuery": request.query,
     }
 
@@ -64,12 +67,20 @@ def _passed_on(request: WebRequest, request_id: str, is_right: Callable[[str], b
     """The headers, without what is a right here, and with what the platform adds."""
     for name, given in request.headers:
         value = without_session(given) if name == "cookie" else given
-        is_hidden = name in _OURS or (name == "authorization" and is_right(value))
+        is_hidden = name in _CLIENT or name.startswith(_PLATFORM) or (name == "authorization" and is_right(value))
         if not (is_hidden or (name == "cookie" and not value)):
             yield name, value
     yield REQUEST_ID, request_id
-    for name in ("client-ip", "x-nf-client-connection-ip"):
+    for name in _CLIENT:
         yield name, request.client
+
+
+def _check_head(request: WebRequest) -> None:
+    """Headers and address are stored with each call, twice over. Raises Rejected `payload_too_large`."""
+    size = len(request.path) + len(request.query) + sum(len(name) + len(value) for name, value in request.headers)
+    if size > netlify_head_bytes_max:
+        sentence = f"Address and headers have {size} bytes; at most {netlify_head_bytes_max} are taken."
+        raise Rejected("payload_too_large", sentence, limit=netlify_head_bytes_max)
 
 
 def _body(body: bytes, *, is_base64: bool) -> str | None:
@@ -85,9 +96,12 @@ def _body(body: bytes, *, is_base64: bool) -> str | None:
     return text
 
 
-def _url(request: WebRequest, host: str) -> str:
+def _url(request: WebRequest, headers: dict[str, list[str]]) -> str:
+    """As the caller wrote it, as far as can be known; a proxy in front says whether that was https."""
+    host, told = headers.get("host", [""])[-1], headers.get("x-forwarded-proto", [""])[-1]
+    scheme = told if told in _SCHEMES else request.scheme
     known = host if _HOST.fullmatch(host) else "localhost"
-    return f"{request.scheme}://{known}{request.path}" + (f"?{request.query}" if request.query else "")
+    return f"{scheme}://{known}{request.path}" + (f"?{request.query}" if request.query else "")
 
 
 def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
