@@ -121,6 +121,11 @@ def test_a_result_is_what_the_function_returned(v2: Answer) -> None:
     assert answer["got"] == answer["wanted"]
 
 
+def test_large_arguments_and_results_come_through(v2: Answer) -> None:
+    """A megabyte in, a megabyte out."""
+    assert v2("large") is True
+
+
 def test_a_function_without_a_result_has_null(v2: Answer) -> None:
     """It has succeeded."""
     assert v2("nothing") == {"result": None}

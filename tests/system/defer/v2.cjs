@@ -95,6 +95,12 @@ const scenarios = {
     return { wanted: values, got: await Promise.all(made.map(async (each) => getExecutionResult((await ended(each)).id))) };
   },
 
+  async large() {
+    const text = "ä".repeat(500_000);
+    const made = await ended(await theirs.echo(text));
+    return (await getExecutionResult(made.id)) === text;
+  },
+
   async noResult() {
     const answers = {};
     for (const state of ["created", "started", "cancelled", "aborted"]) {
