@@ -1,5 +1,6 @@
 """Python functions that the Defer clients call by name."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -11,6 +12,12 @@ app = App("defer")
 @app.function
 def add(a: int, b: int) -> int:
     return a + b
+
+
+@app.function
+async def stays() -> None:
+    """Started until it is stopped, by force and with its process: nothing else runs in that."""
+    await asyncio.sleep(3600)
 
 
 def reserve(place: str) -> str:

@@ -29,18 +29,15 @@ async function failsTwice(message) {
   throw new TypeError(message);
 }
 
-/** Started, and stays so until it is stopped. */
-async function stays() {
-  for (;;) await pause(20);
-}
-
 async function family(tag) {
   const child = await assignOptions(exports.hello, { metadata: { family: tag } })("child");
   return child.id;
 }
 
+/** Takes as long as it may, and ends when its time is over: what did not would take the others of its process along. */
 async function tooLong() {
-  for (;;) await pause(20);
+  const { signal } = require("penstock").context();
+  await pause(60_000, undefined, { signal });
 }
 
 const soon = { initialInterval: 0.2, maxInterval: 1 };
@@ -51,7 +48,6 @@ exports.nothing = defer(nothing);
 exports.fails = defer(fails);
 exports.needsFile = defer(needsFile, { retry: { maxAttempts: 30, ...soon } });
 exports.failsTwice = defer(failsTwice, { retry: { maxAttempts: 1, ...soon } });
-exports.stays = defer(stays);
 exports.family = defer(family);
 exports.tooLong = defer(tooLong, { maxDuration: 0.3 });
 exports.nightly = defer.cron(async function nightly() {
