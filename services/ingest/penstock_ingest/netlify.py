@@ -16,15 +16,16 @@ from penstock.domain.execution.create import Origin
 from penstock.domain.execution.retries import NETLIFY
 from penstock.domain.function.options import CallOptions, FunctionSpec
 from penstock.domain.limits import netlify_body_bytes_max
-from penstock.domain.trace import parse_traceparent
 from penstock.ports import Registry
 from penstock.service.annex import Annex
 from penstock.service.bodies import read_body
 from penstock.service.dialect import IsKey, is_bearer
+from penstock.service.direct import Call
 from penstock.service.problems import Answer, Trouble, trouble_of
 from penstock.service.settings import Settings, listed
 from penstock_ingest.accept import Acceptor
 from penstock_ingest.drafts import Drafter, ExecutionRequest
+from penstock_ingest.executions import carried_by
 from penstock_ingest.netlify_event import REQUEST_ID, WebRequest, event_of
 
 PREFIX = "/.netlify/functions/"
@@ -111,8 +112,8 @@ class NetlifyDoor:
         self, spec: FunctionSpec, event: Mapping[str, object], headers: Mapping[bytes, bytes], request_id: str
     ) -> None:
         request = ExecutionRequest(args=Raw(msgspec.json.encode([event])), options=CallOptions(timeout=TIMEOUT_SECONDS))
-        caller = parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
-        draft = self._drafter.draft(spec, request, Origin(caller=caller), execution_id=request_id)
+        origin = Origin(carried=carried_by(Call(spec.name, headers, b"")))
+        draft = self._drafter.draft(spec, request, origin, execution_id=request_id)
         await self._acceptor.accept(draft._replace(fact=replace(draft.fact, policy=NETLIFY)))
 
     def _allowed(self, headers: Mapping[bytes, bytes]) -> dict[str, str]:
