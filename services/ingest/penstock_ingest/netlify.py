@@ -23,8 +23,9 @@ from penstock.service.dialect import IsKey, is_bearer
 from penstock.service.direct import Call
 from penstock.service.problems import Answer, Trouble, trouble_of
 from penstock.service.settings import Settings, listed
+from penstock.wire.calls import ExecutionRequest
 from penstock_ingest.accept import Acceptor
-from penstock_ingest.drafts import Drafter, ExecutionRequest
+from penstock_ingest.drafts import Drafter
 from penstock_ingest.executions import carried_by
 from penstock_ingest.netlify_event import REQUEST_ID, WebRequest, event_of
 
