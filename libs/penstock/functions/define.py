@@ -295,6 +295,12 @@ class App:
             if not spec.on:
                 raise Rejected("invalid_option", f"when of {name} needs `on`: it chooses among the events named there.")
             check_expression(spec.when, name)
+        needed = [field.name for field in parameters.fields if field.required]
+        if spec.on and needed and spec.flow.batch is None and target is None:
+            raise Rejected(
+                "invalid_option",
+                f"{name} is started by events, which give it an `event: Event` only, and it needs {', '.join(needed)}.",
+            )
         for label, text in key_expressions(spec.flow).items():
             check_expression(text, name, f"The key of {label}", KEY_NAMES)
         declared = Function(function, spec, parameters)

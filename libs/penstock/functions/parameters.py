@@ -68,7 +68,7 @@ class Parameters:
             self._order.append(parameter.name)
         if _is(hint, Context) or parameter.name == "ctx":
             self.context = parameter.name
-        elif _is(hint, Event) or parameter.name == "event":
+        elif _is(hint, Event) or (parameter.name == "event" and hint is Any):
             self.event, self.event_required = parameter.name, required and not _takes_none(hint)
         else:
             self.fields.append(Parameter(parameter.name, hint, required, positional_only, keyword_only))

@@ -13,7 +13,7 @@ from penstock.domain.execution.facts import ErrorInfo, Progressed
 from penstock.domain.execution.state import Execution
 from penstock.domain.flow.limits import FlowOptions
 from penstock.domain.function.options import FunctionSpec
-from penstock.domain.function.target import CommandTarget, HttpTarget, Target, shown_url
+from penstock.domain.function.target import CommandTarget, HttpTarget, shown_url
 
 T = TypeVar("T")
 
@@ -222,7 +222,7 @@ def function_shape(
     spec: FunctionSpec = fact.spec
     policy = msgspec.to_builtins(spec.policy)
     defaults = {name: getattr(spec.policy, name) for name in spec.policy.__struct_fields__ if name != "retries"}
-    runs, target = _target_shape(spec.target)
+    runs, target = _target_shape(spec)
     return FunctionShape(
         name=spec.name,
         description=spec.description,
@@ -245,14 +245,14 @@ def function_shape(
     )
 
 
-def _target_shape(target: Target | None) -> tuple[str, str | list[str] | None]:
-    match target:
-        case HttpTarget():
-            return "http", shown_url(target.url)
-        case CommandTarget():
-            return "command", target.command
+def _target_shape(spec: FunctionSpec) -> tuple[str, str | list[str] | None]:
+    match spec.target:
+        case HttpTarget(url=url):
+            return "http", shown_url(url)
+        case CommandTarget(command=command):
+            return "command", command
         case None:
-            return "python", None
+            return spec.host, None
 
 
 def event_shape(

@@ -117,6 +117,24 @@ def test_context_and_event_are_no_parameters_of_callers() -> None:
         assert list(spec.parameters["properties"]) == ["a", "b"]  # type: ignore[call-overload]
 
 
+def test_a_parameter_called_event_of_another_type_is_the_callers() -> None:
+    """As in functions that were written for Netlify."""
+
+    def handler(event: dict[str, Any]) -> None: ...
+
+    assert App("shop").function(handler).spec.positional == ["event"]
+
+
+def test_events_start_only_what_needs_no_arguments() -> None:
+    """It would fail at each of them."""
+
+    def greet(name: str, event: Event) -> None: ...
+    def count(event: dict[str, Any]) -> None: ...
+
+    for function in (greet, count):
+        assert "it needs" in refusal(lambda: App("shop").function(on="user.signup")(function)).detail  # noqa: B023
+
+
 def test_options_of_a_call_take_python_durations_and_instants() -> None:
     """They are sent as text and numbers."""
     options = call_options({"delay": timedelta(minutes=10)})

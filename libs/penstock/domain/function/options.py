@@ -39,7 +39,7 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """One declared function.
 
     Times are seconds, memory is bytes; `parameters` is a JSON Schema of the arguments object. `target` is where it
-    runs if it is no Python code of the app.
+    runs if it is no code of the app.
     """
 
     name: str
@@ -65,6 +65,8 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     background: bool = False
     """Netlify's mark: it is started at `/.netlify/functions/<name>`, though its name does not say so."""
     target: Target | None = None
+    host: str = "python"
+    """The program that its code runs in, for people to see; `target` goes before it."""
 
     @property
     def is_gated(self) -> bool:

@@ -32,7 +32,7 @@ async function load(folder) {
   return {
     app,
     functions,
-    specs: all.map((declared) => declared.spec),
+    specs: all.map(({ spec }) => ({ ...spec, host: 'node' })),
     schedules: Object.fromEntries(
       scheduled.map(({ spec, cron }) => [spec.name, { function: spec.name, rule: { cron }, app }]),
     ),
