@@ -9,6 +9,7 @@ from penstock.domain.system import NotificationDue, NotificationFailed, Notifica
 from penstock.telemetry import names as t
 from penstock.telemetry.metrics import Meter
 from penstock_query.fold import Batch, Changes, Known
+from penstock_query.slices import Sliced, slices
 
 WANTED_MAX = 20_000
 """Executions that are due and not started whose time is remembered; that of others counts from their making."""
@@ -30,29 +31,31 @@ class Counting:
         self._wanted: dict[str, int] = {}
         """Execution -> when it was to start, while it waits for that."""
 
-    def take(self, batch: Batch, known: Mapping[str, Known], changes: Changes) -> None:
+    def take(self, batch: Batch, known: Mapping[str, Known], changes: Changes) -> Sliced[None]:
         """`known` are executions before the batch."""
         planned: dict[str, int] = {}
         attempts: dict[str, int] = {}
-        for _, execution_id, fact in batch.facts:
-            if type(fact) not in _COUNTED:
-                continue
-            after = changes.touched.get(execution_id)
-            if after is None:
-                continue  # it went to quarantine
-            before = known.get(execution_id)
-            if type(fact) is f.Started:
-                attempt = attempts.get(execution_id) or (before.state.attempt if before is not None else 0)
-                attempts[execution_id] = fact.attempt
-                self._started(fact, after.state, attempt, planned.get(execution_id))
-                continue
-            if (type(fact) is f.Enqueued or type(fact) is f.Rescheduled) and fact.run_at is not None:
-                planned[execution_id] = fact.run_at
-            elif type(fact) is f.Due:
-                at = planned.get(execution_id) or (before.state.scheduled_at if before is not None else None)
-                if not after.state.is_final and at is not None and len(self._wanted) < WANTED_MAX:
-                    self._wanted[execution_id] = at
-            self._fact(fact, after.state)
+        for facts in slices(batch.facts):
+            for _, execution_id, fact in facts:
+                if type(fact) not in _COUNTED:
+                    continue
+                after = changes.touched.get(execution_id)
+                if after is None:
+                    continue  # it went to quarantine
+                before = known.get(execution_id)
+                if type(fact) is f.Started:
+                    attempt = attempts.get(execution_id) or (before.state.attempt if before is not None else 0)
+                    attempts[execution_id] = fact.attempt
+                    self._started(fact, after.state, attempt, planned.get(execution_id))
+                    continue
+                if (type(fact) is f.Enqueued or type(fact) is f.Rescheduled) and fact.run_at is not None:
+                    planned[execution_id] = fact.run_at
+                elif type(fact) is f.Due:
+                    at = planned.get(execution_id) or (before.state.scheduled_at if before is not None else None)
+                    if not after.state.is_final and at is not None and len(self._wanted) < WANTED_MAX:
+                        self._wanted[execution_id] = at
+                self._fact(fact, after.state)
+            yield
         self._others(batch)
 
     def _started(self, fact: f.Started, state: Execution, attempt: int, planned: int | None) -> None:
