@@ -220,6 +220,7 @@ AnyFact = (
 
 FINAL = (Succeeded, Failed, Cancelled, Discarded)
 """Facts after which nothing follows."""
+FINAL_KINDS = frozenset(FINAL)
 
 
 def kind_of(fact: Fact) -> str:
@@ -237,7 +238,6 @@ _OPENS: dict[type[Fact], Callable[[Any], bool]] = {
     ChildCompleted: lambda fact: fact.wakes and not fact.gated,
     Admitted: lambda _: True,
 }
-_FINAL_KINDS = frozenset(FINAL)
 
 
 # By the type itself: asking a struct whether it is an instance of another kind costs a hundred times as much.
@@ -251,4 +251,4 @@ def is_end(fact: Fact, is_awaited: bool) -> bool:
     """True for a final fact that somebody acts on: not a success, or of a child, of a leader, or with a hook
     for successes.
     """
-    return type(fact) in _FINAL_KINDS and (is_awaited or type(fact) is not Succeeded)
+    return type(fact) in FINAL_KINDS and (is_awaited or type(fact) is not Succeeded)
