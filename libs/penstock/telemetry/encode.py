@@ -8,6 +8,7 @@ comes out and compare it with what the SDK says. Numbers of fields are those of 
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 
@@ -36,8 +37,20 @@ _KNOWN_CHARS_MAX = 256
 """Longer ones seldom come again, and would fill the memory."""
 
 
+class EncodedSpan(NamedTuple):
+    """One span as it stands in a request, and whose it is. A tenth of what it takes in memory as an object."""
+
+    part: Part
+    data: bytes
+
+
+def encoded(span: SpanData) -> EncodedSpan:
+    """The span as bytes: best made while it is at hand, since it is sent much later."""
+    return EncodedSpan(span.part, p.delimited(2, _span(span)))
+
+
 class Encoder:
-    """Encodes batches; knows the resources, which come from the standard variables and the environment's name."""
+    """Makes requests; knows the resources, which come from the standard variables and the environment's name."""
 
     def __init__(self, environment: str) -> None:
         self._scope = p.delimited(1, p.text(1, t.SCOPE))
@@ -52,11 +65,11 @@ class Encoder:
             )
             self._resources[part] = p.delimited(1, b"".join(pairs))
 
-    def encode(self, spans: Sequence[SpanData]) -> bytes:
+    def encode(self, spans: Sequence[EncodedSpan]) -> bytes:
         """One export request with these spans."""
         by_part: dict[Part, list[bytes]] = {}
-        for span in spans:
-            by_part.setdefault(span.part, []).append(p.delimited(2, _span(span)))
+        for part, span in spans:
+            by_part.setdefault(part, []).append(span)
         return b"".join(
             p.delimited(1, self._resources[part] + p.delimited(2, self._scope + b"".join(group)))
             for part, group in by_part.items()

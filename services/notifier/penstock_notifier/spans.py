@@ -60,12 +60,12 @@ class SpanLoop:
     async def run(self, batches: AsyncIterator[list[LogEntry]]) -> None:
         """Until the batches end."""
         async for batch in batches:
-            spans: list[SpanData] = []
             for start in range(0, len(batch), SLICE):
-                await self._collect(batch[start : start + SLICE], spans)
+                entries, spans = batch[start : start + SLICE], list[SpanData]()
+                await self._collect(entries, spans)
+                await self._exporter.send(spans, entries[-1].sequence)
                 # What starts executions in this process must not wait for a whole batch of spans.
                 await asyncio.sleep(0)
-            await self._exporter.send(spans, batch[-1].sequence)
 
     async def keep_position(self, stopping: asyncio.Event) -> None:
         """Store how far the collector has got, every STORE_SECONDS while it gets on."""
