@@ -1,8 +1,11 @@
 """Headers that nobody reads are not parsed, and all others are."""
 
+import pytest
+from nats.errors import ConnectionClosedError, MaxPayloadError
+
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.follow import follow
-from penstock.jetstream.lean import LeanClient
+from penstock.jetstream.lean import LeanClient, command
 from penstock.jetstream.log import JetStreamLog
 from penstock.wire.names import EXPECTED_SEQUENCE, Names
 from sample_facts import FUNCTION, entry, new_id
@@ -44,3 +47,30 @@ async def test_a_follower_needs_no_headers(log: JetStreamLog, connection: Connec
             (sequence, environment.fact_subject(one, FUNCTION, "run"))
         ]
         break
+
+
+async def test_what_is_written_whole_arrives_as_if_published(connection: Connection) -> None:
+    """Several commands in one piece, with and without headers and reply."""
+    subscription = await connection.nc.subscribe("lean.>")
+    commands = command("lean.plain", "", "", b"1") + command("lean.asked", "lean.reply", "A: b\r\nC: 2\r\n", b"two\r\n")
+    await connection.nc.write(commands, 5)
+    plain, asked = await subscription.next_msg(5), await subscription.next_msg(5)
+    assert (plain.subject, plain.reply, plain.headers, plain.data) == ("lean.plain", "", None, b"1")
+    assert (asked.subject, asked.reply, asked.data) == ("lean.asked", "lean.reply", b"two\r\n")
+    assert asked.headers == {"A": "b", "C": "2"}
+
+
+async def test_no_more_is_written_than_the_server_takes(connection: Connection) -> None:
+    """It would close the connection."""
+    most = connection.nc.max_payload
+    await connection.nc.write(command("lean.most", "", "", b"x" * most), most)
+    await connection.nc.flush()
+    with pytest.raises(MaxPayloadError):
+        await connection.nc.write(command("lean.more", "", "", b"x" * (most + 1)), most + 1)
+
+
+async def test_nothing_is_written_late(connection: Connection) -> None:
+    """Whoever publishes while the connection is away hears so, and nothing is kept for later."""
+    await connection.close()
+    with pytest.raises(ConnectionClosedError):
+        await connection.nc.write(command("lean.late", "", "", b"1"), 1)

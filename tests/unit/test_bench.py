@@ -42,6 +42,7 @@ def test_every_part_has_its_row() -> None:
     report = {
         "plan": {},
         "machine": [{"additions_seconds": 1.0, "load": 0.5}, {"additions_seconds": 2.0, "load": 3.0}],
+        "tracing": {"cpu_seconds_per_1000_with": 0.55, "cpu_seconds_per_1000_without": 0.5, "share": 0.1},
         "latency": {"p50_ms": 5.0, "p99_ms": 9.0},
         "ingest_single": None,
         "backlog": {"one": {"small": 100, "large": 1000, "keys": 1, "small_us": 2.0, "large_us": 2.1, "growth": 0.05}},
@@ -55,4 +56,5 @@ def test_every_part_has_its_row() -> None:
     found = {row[0]: row[1:] for row in rows(report)}
     assert found["5 due at one instant: last started, s"] == ("0.60", "0.20", "3.0 times; the earliest +50 ms")
     assert found["CPU µs per admission, 1 keys: 100 / 1,000 waiting"] == ("2.0 / 2.1", "", "+5%")
-    assert len(found) == 9
+    assert found["tracing every execution: CPU s per 1,000"] == ("0.550 (0.500 without)", "", "+10%")
+    assert len(found) == 10

@@ -1,5 +1,7 @@
 """What each fact changes in an execution."""
 
+from typing import Any
+
 import pytest
 from msgspec import Raw
 
@@ -155,3 +157,11 @@ def test_an_unknown_fact_only_moves_the_number() -> None:
     state = after(enqueued(), started(), unknown)
     assert (state.n, state.sequence, state.updated_at) == (3, 13, 8)
     assert (state.state, state.activation, state.owner) == (before.state, before.activation, before.owner)
+
+
+def test_the_state_has_what_the_first_fact_says_of_it() -> None:
+    """Every field that both have under one name."""
+    both = sorted(set(f.Enqueued.__struct_fields__) & set(Execution.__struct_fields__) - {"n", "id"})
+    said: dict[str, Any] = {name: f"<{name}>" for name in both}
+    state = evolve(None, EXECUTION_ID, f.Enqueued(n=1, at=5, **said))
+    assert {name: getattr(state, name) for name in both} == said

@@ -17,6 +17,7 @@ from penstock.wire.codec import encode_fact
 from penstock.wire.names import Names
 from penstock_query.counting import Counting
 from penstock_query.fold import Known, decoded, folded
+from penstock_query.slices import finished
 from unit.histories import BOOM, TRACE, enqueued, lost, retry_scheduled, started
 
 NAMES = Names("dev")
@@ -41,7 +42,7 @@ class Log:
             entries.append(LogEntry(self._sequence, subject, encode_fact(fact)))
         batch = decoded(NAMES, entries, self._known)
         changes = folded(batch, self._known)
-        self._counting.take(batch, self._known, changes)
+        finished(self._counting.take(batch, self._known, changes))
         self._known |= changes.touched
 
     def values(self, metric: t.Metric) -> dict[tuple[str, ...], Any]:

@@ -19,7 +19,7 @@ from penstock.domain.system import NotificationSent as Sent
 from penstock.ports import Recorded
 from penstock.telemetry import names as t
 from penstock.telemetry.deliveries import delivery_spans
-from penstock.telemetry.encode import Encoder
+from penstock.telemetry.encode import Encoder, encoded
 from penstock.telemetry.span import SpanData
 from penstock.telemetry.spans import spans_of
 from penstock.testing.given import EXECUTION_ID
@@ -88,7 +88,7 @@ def test_every_span_that_is_emitted_is_registered_and_the_other_way_round() -> N
 
 def test_every_attribute_that_is_emitted_is_registered_and_the_other_way_round() -> None:
     """As it leaves the house: on spans, their events and their resources."""
-    request = ExportTraceServiceRequest.FromString(Encoder("dev").encode(emitted()))
+    request = ExportTraceServiceRequest.FromString(Encoder("dev").encode([encoded(span) for span in emitted()]))
     seen: set[str] = set()
     for group in request.resource_spans:
         seen |= {pair.key for pair in group.resource.attributes if not pair.key.startswith("telemetry.sdk.")}

@@ -52,6 +52,12 @@ def _throughput(name: str, figures: dict[str, Any]) -> list[Row]:
     ]
 
 
+def _tracing(_: str, figures: dict[str, Any]) -> list[Row]:
+    with_spans, without = figures["cpu_seconds_per_1000_with"], figures["cpu_seconds_per_1000_without"]
+    text = f"{with_spans:.3f} ({without:.3f} without)"
+    return [("tracing every execution: CPU s per 1,000", text, "", f"{figures['share']:+.0%}")]
+
+
 def _latency(_: str, figures: dict[str, Any]) -> list[Row]:
     return [("start latency p50 / p99, ms", f"{figures['p50_ms']:.1f} / {figures['p99_ms']:.1f}", "", "")]
 
@@ -117,6 +123,7 @@ _ROWS: dict[str, Callable[[str, Any], list[Row]]] = {
     "machine": _machine,
     "plain": _throughput,
     "three_steps": _throughput,
+    "tracing": _tracing,
     "latency": _latency,
     "warm_async": _warm,
     "warm_plain": _warm,

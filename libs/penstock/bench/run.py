@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.bench import calendar, delayed, engine, flow, measure
+from penstock.bench import calendar, delayed, engine, flow, measure, tracing
 from penstock.bench.stand import stand
 from penstock.domain.errors import Rejected
 
@@ -118,6 +118,21 @@ def _alternating(plan: Plan, function: str, writes: int, say: Say) -> dict[str, 
     return found
 
 
+def _tracing(plan: Plan, say: Say) -> dict[str, Any]:
+    """With and without in turn."""
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(plan.runs):
+        say(f"tracing: run {number + 1} of {plan.runs}")
+        for spans in (False, True):
+            found[spans].append(tracing.cpu_per_1000(plan.items, spans=spans))
+    with_spans, without = statistics.median(found[True]), statistics.median(found[False])
+    return {
+        "cpu_seconds_per_1000_with": with_spans,
+        "cpu_seconds_per_1000_without": without,
+        "share": with_spans / without - 1,
+    }
+
+
 def _latency(plan: Plan, _: Say) -> dict[str, Any]:
     with stand() as running:
         asyncio.run(measure.throughput(running, "noop", 1000, PLAIN_WRITES))
@@ -196,6 +211,7 @@ def _row(found: msgspec.Struct) -> dict[str, Any]:
 PARTS: dict[str, Callable[[Plan, Say], Any]] = {
     "plain": _plain,
     "three_steps": _three_steps,
+    "tracing": _tracing,
     "latency": _latency,
     "warm_async": lambda plan, _: _warm(plan, "clock"),
     "warm_plain": lambda plan, _: _warm(plan, "plain_clock"),

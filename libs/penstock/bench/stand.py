@@ -28,6 +28,8 @@ class Stand(msgspec.Struct, frozen=True):
     api_key: str
     pid: int
     data_dir: str
+    sink_url: str = ""
+    """Where its spans go; empty without spans."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -51,17 +53,19 @@ def stand(app: str = "penstock.bench.app:app", *, spans: bool = True) -> Iterato
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory, contextlib.ExitStack() as stack:
         http_port, nats_port, key = free_port(), free_port(), "pk_" + secrets.token_urlsafe(24)
         environ = plain_environ() | {"PENSTOCK_API_KEY": key, "PENSTOCK_NATS_PORT": str(nats_port)}
+        sink_url = ""
         if spans:
             sink_port = free_port()
+            sink_url = f"http://127.0.0.1:{sink_port}"
             sink = [sys.executable, "-m", "penstock.bench.sink", str(sink_port)]
             stack.enter_context(process(sink, plain_environ(), None))
-            environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink_port}"
+            environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = sink_url
         command = [sys.executable, "-m", "penstock.cli.main", "up", app, "--data", directory, "--port", str(http_port)]
         log = Path(directory) / "bench.log"
         root = stack.enter_context(process(command, environ, log))
         url = f"http://127.0.0.1:{http_port}"
         _await_ready(url, root, log)
-        yield Stand(url, nats_port, key, root.pid, directory)
+        yield Stand(url, nats_port, key, root.pid, directory, sink_url)
 
 
 @contextlib.contextmanager

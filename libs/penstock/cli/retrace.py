@@ -154,9 +154,11 @@ class Delivery:
     def close(self) -> None:
         self._sender.close()
 
-    async def _send(self, batch: list[SpanData]) -> None:
+    async def _send(self, spans: list[SpanData]) -> None:
+        from penstock.telemetry.encode import encoded
         from penstock.telemetry.sender import Verdict, well_formed
 
+        batch = [encoded(span) for span in spans]
         verdict = await asyncio.to_thread(self._sender.send, batch)
         taken: int | None = len(batch) if verdict is Verdict.TAKEN else None
         if verdict is Verdict.REFUSED:

@@ -51,8 +51,11 @@ class History:
         self._names: dict[str, int] = {}
         self._position = 0
         self._is_stray = False
-        self._recorded = {one.position: key for key, one in outcomes.items() if one.position}
-        self._done_before = max((one.position for one in outcomes.values() if one.done), default=0)
+        self._recorded: dict[int, str] = {}
+        self._done_before = 0
+        if outcomes:
+            self._recorded = {one.position: key for key, one in outcomes.items() if one.position}
+            self._done_before = max((one.position for one in outcomes.values() if one.done), default=0)
 
     @cached_property
     def random(self) -> random.Random:

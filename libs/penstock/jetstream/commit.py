@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from penstock.domain.limits import atomic_batch_messages_max
-from penstock.jetstream.publisher import PubAck, Publisher, Unanswered
+from penstock.jetstream.publisher import PubAck, Publisher, Unanswered, Written
 from penstock.ports import Conflict, Unavailable
 from penstock.wire import names as wire
 
@@ -236,19 +236,20 @@ class GroupCommit:
         """Put them on the wire, as one atomic batch if there is more than one, and await the answer."""
         if len(messages) == 1:
             message = messages[0]
-            return await (await self._publisher.send(message.subject, message.data, _expectation(message)))
+            return await (await self._publisher.send_all([Written(message.subject, _expects(message), message.data)]))
         batch, last = self.next_id(), len(messages)
-        for position, message in enumerate(messages, 1):
-            headers = _expectation(message)
-            headers[wire.BATCH_ID] = batch
-            headers[wire.BATCH_SEQUENCE] = str(position)
-            if position < last:
-                await self._publisher.tell(message.subject, message.data, headers)
-        headers[wire.BATCH_COMMIT] = "1"
-        return await (await self._publisher.send(message.subject, message.data, headers))
+        written = [
+            Written(message.subject, _expects(message) + _BATCHED % (batch, position), message.data)
+            for position, message in enumerate(messages, 1)
+        ]
+        written[last - 1] = written[last - 1]._replace(head=written[last - 1].head + _COMMITS)
+        return await (await self._publisher.send_all(written))
 
 
-def _expectation(message: Message) -> dict[str, str]:
-    if not message.history:
-        return {}
-    return {wire.EXPECTED_SEQUENCE: str(message.expected), wire.EXPECTED_SUBJECT: message.history}
+_EXPECTS = f"{wire.EXPECTED_SEQUENCE}: %d\r\n{wire.EXPECTED_SUBJECT}: %s\r\n"
+_BATCHED = f"{wire.BATCH_ID}: %s\r\n{wire.BATCH_SEQUENCE}: %d\r\n"
+_COMMITS = f"{wire.BATCH_COMMIT}: 1\r\n"
+
+
+def _expects(message: Message) -> str:
+    return _EXPECTS % (message.expected, message.history) if message.history else ""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import structlog
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 import nats
@@ -21,7 +20,7 @@ class Connection:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.nc: Client = Client()
+        self.nc = LeanClient()
         self.js: JetStreamContext = self.nc.jetstream()
         self.problem: str | None = "not connected yet"
         self.reconnected: list[Callable[[], None]] = []

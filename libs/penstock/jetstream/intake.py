@@ -10,6 +10,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.lean import command
 from penstock.jetstream.positions import Positions
 from penstock.jetstream.pull import ConsumerGone, Pull
 from penstock.ports import Unavailable
@@ -52,7 +53,7 @@ class Delivery:
 
     async def _settle(self, verb: bytes) -> None:
         try:
-            await self._connection.nc.publish(self._reply, verb)
+            await self._connection.nc.write(command(self._reply, "", "", verb), len(verb))
         except (NatsError, OSError):
             return
 

@@ -6,7 +6,8 @@ and one table of futures do the same.
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from nats.aio.msg import Msg
@@ -18,13 +19,24 @@ from nats.errors import (
 )
 
 from penstock.jetstream.connect import Connection
+from penstock.jetstream.lean import command
 from penstock.ports import Conflict, Unavailable
 
 ANSWER_SECONDS = 5.0
 """A publish that is not acknowledged by then has an unknown outcome."""
 
+_NOT_SENT = (MaxPayloadError, OutboundBufferLimitError, ConnectionClosedError, ConnectionDrainingError, OSError)
+
 _CONFLICTS = frozenset({10071, 10164})
 """Wrong last sequence: single server and cluster answer with different codes."""
+
+
+class Written(NamedTuple):
+    """A message of our own making; `head` are whole header lines, of names and numbers only."""
+
+    subject: str
+    head: str
+    data: bytes
 
 
 class Unanswered(Unavailable):
@@ -74,6 +86,28 @@ class Publisher:
 
     async def send(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> asyncio.Future[PubAck]:
         """Put one message on the wire; the future holds the acknowledgement, or raises Conflict or Unavailable."""
+        token, future = await self._expect()
+        await self._put(subject, data, headers, self._inbox + token, future)
+        if future.done():
+            self._waiting.pop(token, None)
+        return future
+
+    async def send_all(self, messages: Sequence[Written]) -> asyncio.Future[PubAck]:
+        """Put messages on the wire in one piece; the future holds the acknowledgement of the last, or raises."""
+        token, future = await self._expect()
+        *others, last = messages
+        commands = [command(each.subject, "", each.head, each.data) for each in others]
+        commands.append(command(last.subject, self._inbox + token, last.head, last.data))
+        largest = max(len(each.data) for each in messages)
+        try:
+            await self._connection.nc.write(b"".join(commands), largest)
+        except _NOT_SENT as error:
+            self._waiting.pop(token, None)
+            future.set_exception(self._not_sent(error, largest))
+        return future
+
+    async def _expect(self) -> tuple[str, asyncio.Future[PubAck]]:
+        """A place for one more acknowledgement."""
         if not self._inbox:
             await self.open()
         token = str(next(self._tokens))
@@ -81,21 +115,11 @@ class Publisher:
         self._waiting[token] = (future, self._loop.time() + self._answer_seconds)
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._answer_seconds, self._expire)
-        await self._put(subject, data, headers, self._inbox + token, future)
-        if future.done():
-            self._waiting.pop(token, None)
-        return future
+        return token, future
 
     async def publish(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Store one message and answer with its sequence. Raises Conflict or Unavailable."""
         return (await (await self.send(subject, data, headers))).seq
-
-    async def tell(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Put one message on the wire without asking for an answer. Raises Unavailable when not connected."""
-        future: asyncio.Future[PubAck] = self._loop.create_future()
-        await self._put(subject, data, headers, "", future)
-        if future.done():
-            raise future.exception() or Unavailable("not sent")
 
     async def _put(
         self,
@@ -107,11 +131,13 @@ class Publisher:
     ) -> None:
         try:
             await self._connection.nc.publish(subject, data, reply, dict(headers) if headers else None)
-        except MaxPayloadError:
-            future.set_exception(Unavailable(f"a message of {len(data)} bytes is larger than the server takes"))
-        except (OutboundBufferLimitError, ConnectionClosedError, ConnectionDrainingError, OSError) as error:
-            reason = self._connection.problem or type(error).__name__
-            future.set_exception(Unavailable(f"not connected to NATS: {reason}"))
+        except _NOT_SENT as error:
+            future.set_exception(self._not_sent(error, len(data)))
+
+    def _not_sent(self, error: Exception, size: int) -> Unavailable:
+        if isinstance(error, MaxPayloadError):
+            return Unavailable(f"a message of {size} bytes is larger than the server takes")
+        return Unavailable(f"not connected to NATS: {self._connection.problem or type(error).__name__}")
 
     async def _on_answer(self, message: Msg) -> None:
         entry = self._waiting.pop(message.subject[self._prefix_length :], None)

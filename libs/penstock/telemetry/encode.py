@@ -1,106 +1,157 @@
-"""Spans to the OTLP protobuf, by the message classes that the SDK brings.
+"""Spans to the OTLP protobuf, byte by byte.
 
-The SDK's own encoder wants its own span objects and spends most of its time on attributes, of which ours repeat: one
-span costs it 2.5 times what it costs here. The tests decode what comes out and compare it with what the SDK says.
+The message classes of the SDK cost seven times as much for one span, and its own encoder, which wants its own span
+objects, nearly twenty times. Names, attributes and all else that comes again is encoded once. The tests decode what
+comes out and compare it with what the SDK says. Numbers of fields are those of `trace.proto` of OpenTelemetry.
 """
 
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.resource.v1 import resource_pb2
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 from opentelemetry.sdk.resources import Resource
 
-from penstock.domain.execution.facts import Link
+from penstock.domain.execution.facts import ErrorInfo, Link
 from penstock.telemetry import names as t
-from penstock.telemetry.span import PARTS, Part, SpanData, Value
+from penstock.telemetry import protobuf as p
+from penstock.telemetry.span import PARTS, Kind, Part, SpanData, Value
 
-_KINDS = {
-    "internal": Span.SPAN_KIND_INTERNAL,
-    "producer": Span.SPAN_KIND_PRODUCER,
-    "consumer": Span.SPAN_KIND_CONSUMER,
-    "client": Span.SPAN_KIND_CLIENT,
-}
+_KINDS: dict[Kind, int] = {"internal": 1, "producer": 4, "consumer": 5, "client": 3}
+_STATUS_ERROR = 2
 _SAMPLED = 0x01
 _HAS_IS_REMOTE = 0x100
 _IS_REMOTE = 0x200
-_LOCAL_FLAGS = _HAS_IS_REMOTE | _SAMPLED
-_REMOTE_FLAGS = _HAS_IS_REMOTE | _IS_REMOTE | _SAMPLED
+_LOCAL_FLAGS = p.fixed32(16, _HAS_IS_REMOTE | _SAMPLED)
+_REMOTE = _HAS_IS_REMOTE | _IS_REMOTE | _SAMPLED
+_REMOTE_FLAGS = p.fixed32(16, _REMOTE)
+_TRACE_ID, _SPAN_ID, _PARENT_ID = (
+    p.delimited(field, bytes(size))[:2].hex() for field, size in ((1, 16), (2, 8), (4, 8))
+)
+"""Tag and length in front of an id, in hex as the ids are: three of them are read in one go."""
+_times = struct.Struct("<BQBQ")
+_START, _END = p.fixed64(7, 0)[0], p.fixed64(8, 0)[0]
+_KNOWN_MAX = 4096
+"""Values of one attribute that are remembered; ids of executions come a few times and never again."""
+_KNOWN_CHARS_MAX = 256
+"""Longer ones seldom come again, and would fill the memory."""
+
+
+class EncodedSpan(NamedTuple):
+    """One span as it stands in a request, and whose it is. A tenth of what it takes in memory as an object."""
+
+    part: Part
+    data: bytes
+
+
+def encoded(span: SpanData) -> EncodedSpan:
+    """The span as bytes: best made while it is at hand, since it is sent much later."""
+    return EncodedSpan(span.part, p.delimited(2, _span(span)))
 
 
 class Encoder:
-    """Encodes batches; knows the resources, which come from the standard variables and the environment's name."""
+    """Makes requests; knows the resources, which come from the standard variables and the environment's name."""
 
     def __init__(self, environment: str) -> None:
-        self._scope = InstrumentationScope(name=t.SCOPE)
-        self._resources: dict[Part, resource_pb2.Resource] = {}
+        self._scope = p.delimited(1, p.text(1, t.SCOPE))
+        self._resources: dict[Part, bytes] = {}
         for part in PARTS:
             known = Resource.create({t.SERVICE_NAME: f"penstock-{part}", t.ENVIRONMENT: environment})
             # The instance that the SDK makes up would be this process, which is not the one that did the work.
-            attributes = [
-                _pair(key, str(value)) for key, value in known.attributes.items() if key != "service.instance.id"
-            ]
-            self._resources[part] = resource_pb2.Resource(attributes=attributes)
+            pairs = (
+                p.delimited(1, _pair(key, str(value)))
+                for key, value in known.attributes.items()
+                if key != "service.instance.id"
+            )
+            self._resources[part] = p.delimited(1, b"".join(pairs))
 
-    def encode(self, spans: Sequence[SpanData]) -> bytes:
+    def encode(self, spans: Sequence[EncodedSpan]) -> bytes:
         """One export request with these spans."""
-        by_part: dict[Part, list[Span]] = {}
-        for span in spans:
-            by_part.setdefault(span.part, []).append(_span(span))
-        request = ExportTraceServiceRequest(
-            resource_spans=[
-                ResourceSpans(resource=self._resources[part], scope_spans=[ScopeSpans(scope=self._scope, spans=group)])
-                for part, group in by_part.items()
-            ]
+        by_part: dict[Part, list[bytes]] = {}
+        for part, span in spans:
+            by_part.setdefault(part, []).append(span)
+        return b"".join(
+            p.delimited(1, self._resources[part] + p.delimited(2, self._scope + b"".join(group)))
+            for part, group in by_part.items()
         )
-        return bytes(request.SerializeToString())
 
 
-@lru_cache(maxsize=8192)
-def _pair(key: str, value: Value) -> KeyValue:
-    if isinstance(value, str):
-        return KeyValue(key=key, value=AnyValue(string_value=value))
-    return KeyValue(key=key, value=AnyValue(int_value=value))
-
-
-def _span(span: SpanData) -> Span:
+def _span(span: SpanData) -> bytes:
     parent = span.parent_id
-    encoded = Span(
-        trace_id=bytes.fromhex(span.trace_id),
-        span_id=bytes.fromhex(span.span_id),
-        parent_span_id=bytes.fromhex(parent) if parent is not None else b"",
-        name=span.name,
-        kind=_KINDS[span.kind],
-        start_time_unix_nano=span.start * 1000,
-        end_time_unix_nano=span.end * 1000,
-        attributes=[_pair(key, value) for key, value in span.attributes.items()],
-        flags=_REMOTE_FLAGS if parent is not None else _LOCAL_FLAGS,
-    )
+    if parent is not None:
+        ids, flags = f"{_TRACE_ID}{span.trace_id}{_SPAN_ID}{span.span_id}{_PARENT_ID}{parent}", _REMOTE_FLAGS
+    else:
+        ids, flags = f"{_TRACE_ID}{span.trace_id}{_SPAN_ID}{span.span_id}", _LOCAL_FLAGS
+    parts = [
+        bytes.fromhex(ids),
+        _name(span.name, span.kind),
+        _times.pack(_START, span.start * 1000, _END, span.end * 1000),
+        *[_known[key][value] for key, value in span.attributes.items()],
+        flags,
+    ]
     if span.state:
-        encoded.trace_state = span.state
-    if span.links:
-        encoded.links.extend([_link(link) for link in span.links])
+        parts.append(p.text(3, span.state))
+    parts += [_link(link) for link in span.links]
     if span.error is not None:
-        _add_error(encoded, span)
-    return encoded
+        parts += _error(span, span.error)
+    return b"".join(parts)
 
 
-def _link(link: Link) -> Span.Link:
-    return Span.Link(trace_id=bytes.fromhex(link.trace_id), span_id=bytes.fromhex(link.span_id), flags=_REMOTE_FLAGS)
+@lru_cache(maxsize=4096)
+def _name(name: str, kind: Kind) -> bytes:
+    return p.text(5, name) + p.number(6, _KINDS[kind])
 
 
-def _add_error(encoded: Span, span: SpanData) -> None:
-    error = span.error
-    assert error is not None
-    encoded.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=error.message or error.code))
-    if span.part != "runner":
-        return
-    text = {t.EXCEPTION_TYPE: error.type or error.code, t.EXCEPTION_MESSAGE: error.message}
-    if error.stack:
-        text[t.EXCEPTION_STACKTRACE] = error.stack
-    # Not through the cache: a stack is long and seldom comes again.
-    attributes = [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in text.items()]
-    event = Span.Event(name=t.EXCEPTION, time_unix_nano=span.end * 1000, attributes=attributes)
-    encoded.events.append(event)
+class _Values(dict[Value, bytes]):
+    """The values of one attribute -> the attribute encoded."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._head = p.text(1, key)
+
+    def __missing__(self, value: Value) -> bytes:
+        if type(value) is not str:
+            encoded = p.delimited(9, _pair(self._key, value))
+        elif len(value) > _KNOWN_CHARS_MAX:
+            return p.delimited(9, _pair(self._key, value))
+        else:
+            held = p.text(1, value)
+            encoded = p.delimited(9, self._head + p.delimited(2, held))
+        if len(self) >= _KNOWN_MAX:
+            self.clear()
+        self[value] = encoded
+        return encoded
+
+
+class _Keys(dict[str, _Values]):
+    """Attributes by name, of which there are as many as the registry has."""
+
+    def __missing__(self, key: str) -> _Values:
+        found = self[key] = _Values(key)
+        return found
+
+
+_known = _Keys()
+
+
+def _pair(key: str, value: Value) -> bytes:
+    held = p.text(1, value) if isinstance(value, str) else p.number(3, value)
+    return p.text(1, key) + p.delimited(2, held)
+
+
+def _link(link: Link) -> bytes:
+    ids = bytes.fromhex(f"{_TRACE_ID}{link.trace_id}{_SPAN_ID}{link.span_id}")
+    return p.delimited(13, ids + p.fixed32(6, _REMOTE))
+
+
+def _error(span: SpanData, error: ErrorInfo) -> list[bytes]:
+    """The status, and the event of the exception where user code raised it."""
+    parts = [p.delimited(15, p.text(2, error.message or error.code) + p.number(3, _STATUS_ERROR))]
+    if span.part == "runner":
+        told = {t.EXCEPTION_TYPE: error.type or error.code, t.EXCEPTION_MESSAGE: error.message}
+        if error.stack:
+            told[t.EXCEPTION_STACKTRACE] = error.stack
+        pairs = [p.delimited(3, _pair(key, value)) for key, value in told.items()]
+        head = p.fixed64(1, span.end * 1000) + p.text(2, t.EXCEPTION)
+        parts.append(p.delimited(11, head + b"".join(pairs)))
+    return parts

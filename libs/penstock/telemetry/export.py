@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from penstock.telemetry.encode import EncodedSpan, encoded
 from penstock.telemetry.sender import SpanSender, Verdict, well_formed
 from penstock.telemetry.span import SpanData
 
@@ -32,7 +33,7 @@ class SpanExport:
 
     def __init__(self, environment: str) -> None:
         self._sender = SpanSender(environment)
-        self._queue: queue.Queue[tuple[Sequence[SpanData], int] | None] = queue.Queue()
+        self._queue: queue.Queue[tuple[Sequence[EncodedSpan], int] | None] = queue.Queue()
         self._queued = 0
         self._room = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -50,7 +51,7 @@ class SpanExport:
             self._room.clear()
             await self._room.wait()
         self._queued += len(spans)
-        self._queue.put((spans, position))
+        self._queue.put(([encoded(span) for span in spans], position))
 
     async def close(self) -> None:
         """Send what is queued if that is quick, and stop within STOP_SECONDS."""
@@ -72,9 +73,9 @@ class SpanExport:
             if last:
                 return
 
-    def _gather(self) -> tuple[list[SpanData], int, bool]:
+    def _gather(self) -> tuple[list[EncodedSpan], int, bool]:
         """What is queued: spans for a batch or somewhat more, the position after them, and whether that was all."""
-        spans: list[SpanData] = []
+        spans: list[EncodedSpan] = []
         position, deadline = 0, None
         while len(spans) < BATCH_SPANS_MAX:
             try:
@@ -93,7 +94,7 @@ class SpanExport:
         self._queued -= count
         self._room.set()
 
-    def _offer(self, batch: Sequence[SpanData]) -> bool:
+    def _offer(self, batch: Sequence[EncodedSpan]) -> bool:
         """Until the collector has them; False when the process stops first."""
         pause = PAUSE_SECONDS_FIRST
         while not self._stopping.is_set():

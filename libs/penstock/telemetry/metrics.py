@@ -32,7 +32,10 @@ class Distribution:
         self.buckets[bisect_left(BOUNDS, value)] += 1
         self.count += 1
         self.total += value
-        self.low, self.high = min(self.low, value), max(self.high, value)
+        if value < self.low:
+            self.low = value
+        if value > self.high:
+            self.high = value
 
 
 class Series(NamedTuple):
@@ -55,16 +58,17 @@ class Meter:
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
         series = self._numbers[metric]
-        labels = _bounded(series, labels)
+        if labels not in series:
+            labels = _bounded(series, labels)
         series[labels] = series.get(labels, 0) + by
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """One more value of a histogram."""
         series = self._distributions[metric]
-        labels = _bounded(series, labels)
-        if labels not in series:
-            series[labels] = Distribution()
-        series[labels].add(value)
+        known = series.get(labels)
+        if known is None:
+            known = series.setdefault(_bounded(series, labels), Distribution())
+        known.add(value)
 
     def set(self, metric: Metric, values: Mapping[Labels, float]) -> None:
         """All series of a gauge at once: those that are not among them are gone."""

@@ -9,8 +9,7 @@ from enum import Enum
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from penstock.telemetry.encode import Encoder
-from penstock.telemetry.span import SpanData
+from penstock.telemetry.encode import EncodedSpan, Encoder
 
 TRACES_PATH = "/v1/traces"
 REFUSALS = frozenset({400, 413, 422})
@@ -26,7 +25,7 @@ class Verdict(Enum):
 
 
 class SpanSender:
-    """Encodes and sends. `problem` says what was wrong last; `endpoint` is where everything goes."""
+    """Sends. `problem` says what was wrong last; `endpoint` is where everything goes."""
 
     def __init__(self, environment: str, endpoint: str | None = None) -> None:
         # The exporter reports every failed try with a traceback; we say it once.
@@ -36,7 +35,7 @@ class SpanSender:
         self.endpoint: str = self._exporter._endpoint
         self.problem = ""
 
-    def send(self, batch: Sequence[SpanData]) -> Verdict:
+    def send(self, batch: Sequence[EncodedSpan]) -> Verdict:
         """One request; short retries are part of it."""
         # The exporter behind its encoder: headers, compression, TLS, time-outs and short retries.
         result = self._exporter._client.export(self._encoder.encode(batch))
@@ -57,7 +56,7 @@ def traces_url(endpoint: str) -> str:
     return plain if plain.endswith(TRACES_PATH) else plain + TRACES_PATH
 
 
-def well_formed(sender: SpanSender, batch: Sequence[SpanData]) -> int | None:
+def well_formed(sender: SpanSender, batch: Sequence[EncodedSpan]) -> int | None:
     """Send a refused batch in parts; answers with how many spans were taken.
 
     None if the collector takes neither the first nor the last of them alone: then the fault is not in the spans.
@@ -68,7 +67,7 @@ def well_formed(sender: SpanSender, batch: Sequence[SpanData]) -> int | None:
     return _in_parts(sender, batch)
 
 
-def _in_parts(sender: SpanSender, batch: Sequence[SpanData]) -> int:
+def _in_parts(sender: SpanSender, batch: Sequence[EncodedSpan]) -> int:
     middle = len(batch) // 2
     taken = 0
     for part in (batch[:middle], batch[middle:]):

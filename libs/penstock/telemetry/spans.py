@@ -59,15 +59,18 @@ class Trail:
         if fact.n <= self.last:
             return []
         self.last = fact.n
-        if isinstance(fact, f.Enqueued):
+        if type(fact) is f.Enqueued:
             return [self._begin(fact)]
         if self._first is None:
             return []
+        # What nearly all executions have comes first: each case that does not fit costs time.
+        if type(fact) is f.Started:
+            return self._start(fact)
+        if type(fact) is f.Succeeded:
+            return self._end(fact, "succeeded", None)
         if isinstance(fact, DURABLE):
             return self._add_durable(fact)
         match fact:
-            case f.Started():
-                return self._start(fact)
             case f.Due():
                 spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
                 self._queued = (fact.n, fact.at)
@@ -84,8 +87,6 @@ class Trail:
                 spans = [*self._dequeue(fact.at), *self._resume(fact.at)]
                 self._pause = ("delay", str(fact.n), fact.at)
                 return spans
-            case f.Succeeded():
-                return self._end(fact, "succeeded", None)
             case f.Failed():
                 return self._end(fact, "failed", fact.error)
             case f.Cancelled():
@@ -292,7 +293,7 @@ class Trail:
         return SpanData(
             name=name, part=part, kind=kind, trace_id=first.trace_id, span_id=own, parent_id=parent,
             # Clocks of two machines may differ by more than a queue takes; no span ends before it starts.
-            start=start, end=max(start, end), attributes=attributes, error=error, links=links or [],
+            start=start, end=end if end > start else start, attributes=attributes, error=error, links=links or [],
             state=first.tracestate,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.domain.execution.facts import FINAL, AnyFact, Enqueued, Unknown
+from penstock.domain.execution.facts import FINAL_KINDS, AnyFact, Enqueued, Unknown
 from penstock.domain.system import NotificationDue, NotificationFailed, NotificationSent
 from penstock.ports import ExecutionLog, LogEntry, Recorded
 from penstock.telemetry.deliveries import delivery_spans
@@ -38,32 +38,43 @@ class Trails:
         self._trails: OrderedDict[str, Trail] = OrderedDict()
         self._told: set[str] = set()
         """Executions that were over before the entries began, and are given because something was told of them."""
+        self._taken = 0
         self.executions = 0
         """How many were given spans of."""
 
     async def spans(self, batch: Iterable[LogEntry]) -> list[SpanData]:
-        """The spans that these entries complete. Raises Unavailable; then the batch may be given again."""
+        """The spans that these entries complete. Raises Unavailable."""
         found: list[SpanData] = []
+        await self.collect(batch, found)
+        return found
+
+    async def collect(self, batch: Iterable[LogEntry], found: list[SpanData]) -> None:
+        """Add the spans that these entries complete, which come in the order of the log.
+
+        Raises Unavailable; then the batch is to be given again, with the same list.
+        """
         for sequence, subject, data in batch:
+            if sequence <= self._taken:
+                continue
             parsed = self._names.parse_fact_subject(subject)
             if parsed is None:
                 found += await self._of_delivery(sequence, subject, data)
-                continue
-            try:
-                fact = decode_fact(data)
-            except msgspec.DecodeError:
-                continue
-            execution_id, _, function = parsed
-            trail = self._trails.get(execution_id)
-            if trail is None:
-                trail, earlier = await self._begin(execution_id, function, sequence, fact)
-                found += earlier
-            # What goes on stays: a long history is not to be read again and again.
-            self._trails.move_to_end(execution_id)
-            found += trail.add(fact)
-            if isinstance(fact, FINAL):
-                self._trails.pop(execution_id, None)
-        return found
+            else:
+                try:
+                    fact = decode_fact(data)
+                except msgspec.DecodeError:
+                    continue
+                execution_id, _, function = parsed
+                trail = self._trails.get(execution_id)
+                if trail is None:
+                    trail, earlier = await self._begin(execution_id, function, sequence, fact)
+                    found += earlier
+                # What goes on stays: a long history is not to be read again and again.
+                self._trails.move_to_end(execution_id)
+                found += trail.add(fact)
+                if type(fact) in FINAL_KINDS:
+                    self._trails.pop(execution_id, None)
+            self._taken = sequence
 
     async def _begin(
         self, execution_id: str, function: str, sequence: int, fact: AnyFact | Unknown

@@ -4,6 +4,7 @@ Wire names are for ever: other people's programs use them.
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Literal
 
 from penstock.domain.errors import Rejected
@@ -57,6 +58,10 @@ FLOW_LANE = "flow"
 VIEW_READER = "view"
 """The reader of the log whose position tells how far the view is."""
 
+PARSED_SUBJECTS = 4096
+"""Subjects remembered with their parts: each fact is looked at by several readers of a process, soon one after another.
+"""
+
 FactClass = Literal["run", "end", "fact"]
 SchedulePart = Literal["fact", "tick"]
 
@@ -86,6 +91,8 @@ class Names:
         self.leases = f"leases{suffix}"
         self.positions = f"positions{suffix}"
         self._x = f"{self.root}.x."
+        self.parse_fact_subject = lru_cache(PARSED_SUBJECTS)(self._parse_fact_subject)
+        """(execution id, class, function) of a fact subject; None for any other."""
 
     # The doors.
     def event_subject(self, name: str) -> str:
@@ -124,8 +131,7 @@ class Names:
     def end_filter(self) -> str:
         return f"{self._x}*.end.*"
 
-    def parse_fact_subject(self, subject: str) -> tuple[str, FactClass, str] | None:
-        """(execution id, class, function) of a fact subject; None for any other."""
+    def _parse_fact_subject(self, subject: str) -> tuple[str, FactClass, str] | None:
         if not subject.startswith(self._x):
             return None
         tokens = subject[len(self._x) :].split(".")

@@ -19,6 +19,8 @@ logger = structlog.get_logger("penstock")
 READER = "spans"
 STORE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+SLICE = 50
+"""Entries whose spans are made without a pause."""
 
 
 class Exporter(Protocol):
@@ -58,10 +60,12 @@ class SpanLoop:
     async def run(self, batches: AsyncIterator[list[LogEntry]]) -> None:
         """Until the batches end."""
         async for batch in batches:
-            spans: list[SpanData] = []
-            for entry in batch:
-                spans += await self._spans_of(entry)
-            await self._exporter.send(spans, batch[-1].sequence)
+            for start in range(0, len(batch), SLICE):
+                entries, spans = batch[start : start + SLICE], list[SpanData]()
+                await self._collect(entries, spans)
+                await self._exporter.send(spans, entries[-1].sequence)
+                # What starts executions in this process must not wait for a whole batch of spans.
+                await asyncio.sleep(0)
 
     async def keep_position(self, stopping: asyncio.Event) -> None:
         """Store how far the collector has got, every STORE_SECONDS while it gets on."""
@@ -81,10 +85,12 @@ class SpanLoop:
             except Unavailable:
                 return  # later; until then a crash would only send some spans twice
 
-    async def _spans_of(self, entry: LogEntry) -> list[SpanData]:
+    async def _collect(self, entries: list[LogEntry], spans: list[SpanData]) -> None:
         while True:
             try:
-                return await self._trails.spans([entry])
+                await self._trails.collect(entries, spans)
             except Unavailable as problem:
                 logger.warning("spans_wait_for_the_log", problem=str(problem))
                 await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return

@@ -14,6 +14,7 @@ from penstock.wire.codec import decode_fact, decode_schedule_fact, decode_system
 from penstock.wire.names import Names
 from penstock_query.notifications import DeliveryFact, delivery_key
 from penstock_query.schedules import ScheduleFact
+from penstock_query.slices import Sliced, finished, slices
 
 TIME_MAX = 253_402_300_799_999_999
 """The last microsecond of the year 9999; nothing later can be written as RFC 3339."""
@@ -81,61 +82,89 @@ def quarantined(entry: LogEntry, reason: str) -> Row:
 
 def decoded(names: Names, entries: Sequence[LogEntry], cached: Mapping[str, Known]) -> Batch:
     """Decode a batch. What cannot be decoded goes to quarantine; an unknown kind is no error."""
+    return finished(decoding(names, entries, cached))
+
+
+def decoding(names: Names, entries: Sequence[LogEntry], cached: Mapping[str, Known]) -> Sliced[Batch]:
+    """The same in slices."""
     batch = Batch([], set(), [], [], [], [], [])
     created: set[str] = set()
-    for entry in entries:
-        try:
-            parsed = names.parse_fact_subject(entry.subject)
-            if parsed is None:
-                _system(names, entry, batch)
-                continue
-            fact = decode_fact(entry.data)
-        except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
-            batch.quarantine.append(quarantined(entry, f"cannot be decoded: {error}"))
-            continue
-        if not (0 < fact.n <= NUMBER_MAX and 0 <= fact.at <= TIME_MAX):
-            batch.quarantine.append(quarantined(entry, "its number or its time is out of range"))
-            continue
-        execution_id = parsed[0]
-        if type(fact) is Enqueued:
-            created.add(execution_id)
-        elif execution_id not in created and execution_id not in cached:
-            batch.wanted.add(execution_id)
-        batch.facts.append(Decoded(entry, execution_id, fact))
+    for part in slices(entries):
+        for entry in part:
+            _decode(names, entry, cached, batch, created)
+        yield
     return batch
+
+
+def _decode(names: Names, entry: LogEntry, cached: Mapping[str, Known], batch: Batch, created: set[str]) -> None:
+    try:
+        parsed = names.parse_fact_subject(entry.subject)
+        if parsed is None:
+            _system(names, entry, batch)
+            return
+        fact = decode_fact(entry.data)
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
+        batch.quarantine.append(quarantined(entry, f"cannot be decoded: {error}"))
+        return
+    if not (0 < fact.n <= NUMBER_MAX and 0 <= fact.at <= TIME_MAX):
+        batch.quarantine.append(quarantined(entry, "its number or its time is out of range"))
+        return
+    execution_id = parsed[0]
+    if type(fact) is Enqueued:
+        created.add(execution_id)
+    elif execution_id not in created and execution_id not in cached:
+        batch.wanted.add(execution_id)
+    batch.facts.append(Decoded(entry, execution_id, fact))
 
 
 def folded(batch: Batch, known: Mapping[str, Known]) -> Changes:
     """The rows after the batch, given the executions known before it."""
+    return finished(folding(batch, known))
+
+
+def folding(batch: Batch, known: Mapping[str, Known]) -> Sliced[Changes]:
+    """The same in slices."""
     touched: dict[str, Known] = {}
     metadata: list[Row] = []
-    refused = batch.quarantine
     first = batch.facts[0].entry.sequence if batch.facts else 0
-    for entry, execution_id, fact in batch.facts:
-        before = touched.get(execution_id) or known.get(execution_id)
-        if type(fact) is Enqueued:
-            if before is not None:
-                # A first fact in the middle of a history would throw the history away.
-                refused.append(quarantined(entry, "its execution was there already"))
-                continue
-            created_sequence = entry.sequence
-            for key, value in fact.metadata.items():
-                metadata.append((indexable(key), indexable(value), created_sequence))
-            state = evolve(None, execution_id, fact, entry.sequence)
-        elif before is None:
-            refused.append(quarantined(entry, "the first fact of its execution is missing"))
-            continue
-        elif fact.n <= before.state.n:
-            refused.append(quarantined(entry, f"number {fact.n} of its execution was there already"))
-            continue
-        else:
-            created_sequence = before.created_sequence
-            # Results of operations are read from the log; here they would only grow.
-            state = evolve(before.state, execution_id, fact, entry.sequence).without_operations()
-        touched[execution_id] = Known(created_sequence, state)
-    new = [created_row(each) for each in touched.values() if each.created_sequence >= first]
-    moved = [moved_row(each) for each in touched.values() if each.created_sequence < first]
-    return Changes(touched, new, moved, metadata, batch.events, batch.functions, refused)
+    for facts in slices(batch.facts):
+        for each in facts:
+            _fold(each, touched, known, metadata, batch.quarantine)
+        yield
+    new: list[Row] = []
+    moved: list[Row] = []
+    for states in slices(list(touched.values())):
+        new += [created_row(each) for each in states if each.created_sequence >= first]
+        moved += [moved_row(each) for each in states if each.created_sequence < first]
+        yield
+    return Changes(touched, new, moved, metadata, batch.events, batch.functions, batch.quarantine)
+
+
+def _fold(
+    each: Decoded, touched: dict[str, Known], known: Mapping[str, Known], metadata: list[Row], refused: list[Row]
+) -> None:
+    entry, execution_id, fact = each
+    before = touched.get(execution_id) or known.get(execution_id)
+    if type(fact) is Enqueued:
+        if before is not None:
+            # A first fact in the middle of a history would throw the history away.
+            refused.append(quarantined(entry, "its execution was there already"))
+            return
+        created_sequence = entry.sequence
+        for key, value in fact.metadata.items():
+            metadata.append((indexable(key), indexable(value), created_sequence))
+        state = evolve(None, execution_id, fact, entry.sequence)
+    elif before is None:
+        refused.append(quarantined(entry, "the first fact of its execution is missing"))
+        return
+    elif fact.n <= before.state.n:
+        refused.append(quarantined(entry, f"number {fact.n} of its execution was there already"))
+        return
+    else:
+        created_sequence = before.created_sequence
+        # Results of operations are read from the log; here they would only grow.
+        state = evolve(before.state, execution_id, fact, entry.sequence).without_operations()
+    touched[execution_id] = Known(created_sequence, state)
 
 
 def created_row(known: Known) -> Row:

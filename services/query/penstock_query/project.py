@@ -12,11 +12,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from penstock.domain.execution.state import FINAL_STATES
 from penstock.ports import LogEntry, Unavailable
 from penstock.wire.names import Names
-from penstock_query.fold import Batch, Changes, Known, decoded, folded
+from penstock_query.fold import Batch, Changes, Known, decoding, folding
 from penstock_query.lock import Lock
 from penstock_query.notifications import delivery_rows
 from penstock_query.progress import Progress
 from penstock_query.schedules import schedule_rows
+from penstock_query.slices import Sliced, in_turns
 from penstock_query.store import Fenced, Position, Store, digest_of
 
 logger = structlog.get_logger("penstock.query")
@@ -34,7 +35,7 @@ BUFFER_MAX = 20 * BATCH_MAX
 LOOK_BACK_SECONDS = 5.0
 WATCH_SECONDS = 5.0
 
-Seen = Callable[[Batch, Mapping[str, Known], Changes], None]
+Seen = Callable[[Batch, Mapping[str, Known], Changes], Sliced[None]]
 Subscribe = Callable[[int], AsyncIterator[list[LogEntry]]]
 
 
@@ -61,11 +62,11 @@ class Projection:
         if not entries:
             return None
         missing = gaps_in(self.position.sequence, entries)
-        batch = decoded(self._names, entries, self._cache)
+        batch = await in_turns(decoding(self._names, entries, self._cache))
         known = self._cache
         if batch.wanted:
             known = {**known, **await self._store.load(batch.wanted)}
-        changes = folded(batch, known)
+        changes = await in_turns(folding(batch, known))
         if batch.schedules:
             schedules = await self._store.load_schedules({each.key for each in batch.schedules})
             found, ticks = schedule_rows(batch.schedules, schedules)
@@ -80,7 +81,7 @@ class Projection:
             raise
         self.position = self.position._replace(sequence=entries[-1].sequence)
         if self._seen is not None:
-            self._seen(batch, known, changes)
+            await in_turns(self._seen(batch, known, changes))
         self._remember(changes.touched)
         for row in changes.quarantine:
             logger.warning("fact_quarantined", sequence=row[0], subject=row[1], reason=row[2])

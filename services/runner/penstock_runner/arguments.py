@@ -30,13 +30,15 @@ class Arguments:
 
     async def of(self, first: Enqueued) -> Given:
         """What the execution itself was given."""
-        found = _Stored(first.args, first.kwargs, first.event)
+        found: Enqueued | _Stored = first
         if first.arguments_ref is not None:
             found = msgspec.json.decode(await self._payloads.get(first.arguments_ref), type=_Stored)
         return Given(bytes(found.args), bytes(found.kwargs), bytes(found.event) if found.event is not None else None)
 
     async def of_members(self, first: Enqueued) -> list[Given]:
         """What each member of a batch was given, in their order; of any other execution nothing."""
+        if not first.members:
+            return []
         room = asyncio.Semaphore(MEMBERS_AT_ONCE)
 
         async def member(execution_id: str) -> Given:

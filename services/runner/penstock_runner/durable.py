@@ -134,7 +134,7 @@ class Durable:
 
     async def deliver(self, activity: Activity) -> None:
         """Tell the worker process which of the operations that it waits for are over, unless it has to leave."""
-        if activity.state.activation != activity.activation:
+        if not activity.awaited or activity.state.activation != activity.activation:
             return
         over = [key for key in activity.awaited if key in activity.state.ops and activity.state.ops[key].done]
         if not over or activity.assignment is None:

@@ -35,6 +35,8 @@ BATCH_MAX = atomic_batch_messages_max - 1
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 LEASE_LOOK_SECONDS = 1.0
+SLICE = 200
+"""Entries taken at once, while requests in the same process wait."""
 
 SYSTEM_KINDS = ("function_declared", "limit_changed", "paused", "resumed", "lane")
 _TAG = b'{"kind":"'
@@ -152,8 +154,11 @@ class Admission:
     async def take(self, batch: Sequence[LogEntry]) -> None:
         """Fold entries of the log, and let the loop look again."""
         async with self._still:
-            if self.reader.take(batch):
-                self.switched.set()
+            for start in range(0, len(batch), SLICE):
+                if start:
+                    await asyncio.sleep(0)
+                if self.reader.take(batch[start : start + SLICE]):
+                    self.switched.set()
         self._changed.set()
         async with self._folded:
             self._folded.notify_all()

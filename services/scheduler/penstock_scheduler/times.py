@@ -21,6 +21,8 @@ FORMAT = b"penstock-times-1"
 """Raised when the snapshot or what the two make of the log changes: an older one is passed over then."""
 
 PART_ROWS = 5_000
+SLICE = 200
+"""Entries taken at once: requests in the same process wait for so many, and not for a whole batch."""
 
 
 class Head(msgspec.Struct, array_like=True):
@@ -63,8 +65,12 @@ class Times:
     async def take(self, batch: Sequence[LogEntry]) -> None:
         """Entries of the log, in order."""
         async with self._still:
-            self.agenda.take(batch)
-            self.calendar.take(batch)
+            for start in range(0, len(batch), SLICE):
+                if start:
+                    await asyncio.sleep(0)
+                entries = batch[start : start + SLICE]
+                self.agenda.take(entries)
+                self.calendar.take(entries)
 
     async def dump(self) -> tuple[int, list[bytes]]:
         """The position, and the snapshot in parts; the process goes on meanwhile, and only `take` waits."""

@@ -19,7 +19,7 @@ from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.positions import Positions
 from penstock.ports import Append, Recorded
-from penstock.telemetry.encode import Encoder
+from penstock.telemetry.encode import Encoder, encoded
 from penstock.telemetry.export import SpanExport
 from penstock.telemetry.spans import spans_of
 from penstock.telemetry.trails import Trails
@@ -272,7 +272,7 @@ def test_our_encoder_says_what_the_encoder_of_the_sdk_says() -> None:
     facts = [created(execution_id, CALLER), *retried()]
     history = [Recorded(execution_id, FUNCTION, n, fact) for n, fact in enumerate(facts, start=1)]
     spans = spans_of(history) + spans_of([Recorded("a" * 32, FUNCTION, n, fact) for n, fact in enumerate(delayed, 1)])
-    ours = ExportTraceServiceRequest.FromString(Encoder("dev").encode(spans))
+    ours = ExportTraceServiceRequest.FromString(Encoder("dev").encode([encoded(span) for span in spans]))
     converter = Converter("dev")
     theirs = encode_spans([converter.convert(span) for span in spans])
     for request in (ours, theirs):

@@ -1,6 +1,6 @@
 """Every intent about one execution. A command says what somebody wants; `decide` says what happens."""
 
-from typing import Literal
+from typing import Literal, final
 
 import msgspec
 from msgspec import Raw
@@ -14,6 +14,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """An intent. Times are microseconds since the epoch."""
 
 
+@final
 class Enqueue(Command, frozen=True, kw_only=True):
     """Create the execution with this first fact."""
 

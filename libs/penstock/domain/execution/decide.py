@@ -24,7 +24,7 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
     Raises Rejected with `already_exists`, `unknown_execution`, `wrong_state`, `activation_closed` or
     `activation_owned`.
     """
-    if isinstance(command, c.Enqueue):
+    if type(command) is c.Enqueue:
         if state is not None:
             raise Rejected("already_exists", f"Execution {state.id} exists.", state=str(state.state))
         return [command.fact]
@@ -33,10 +33,12 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
     match command:
         case c.Start():
             return _start(state, command, now)
-        case c.BeginStep():
-            return durable.begin_step(state, command, now)
+        case c.Succeed():
+            return _succeed(state, command, now)
         case c.CompleteStep():
             return durable.complete_step(state, command, now)
+        case c.BeginStep():
+            return durable.begin_step(state, command, now)
         case c.FailStep():
             return durable.fail_step(state, command, now, dice)
         case c.OpenWaits():
@@ -52,8 +54,6 @@ def decide(state: Execution | None, command: c.AnyCommand, now: int, dice: float
         case c.ReportProgress():
             require_open(state, command.activation)
             return [f.Progressed(n=state.n + 1, at=now, done=command.done, total=command.total, note=command.note)]
-        case c.Succeed():
-            return _succeed(state, command, now)
         case c.Fail():
             return _fail(state, command, now, dice)
         case c.LoseAttempt():

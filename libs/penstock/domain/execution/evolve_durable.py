@@ -8,8 +8,8 @@ from penstock.domain.execution import facts as f
 from penstock.domain.execution.state import ChildState, Execution, Op, State
 
 DURABLE = (
-    f.StepStarted,
     f.StepCompleted,
+    f.StepStarted,
     f.StepFailed,
     f.WaitOpened,
     f.Suspended,
@@ -46,11 +46,11 @@ UNDO = "~undo"
 def evolve_durable(state: Execution, fact: AnyDurableFact) -> Execution:
     """The state after `fact`; number, sequence and time have been moved already."""
     match fact:
+        case f.StepCompleted():
+            return _step_completed(state, fact)
         case f.StepStarted():
             op = Op(kind="step", n=fact.n, at=fact.at, position=fact.position, started=True)
             return replace(state, ops=state.ops.set(fact.step, op))
-        case f.StepCompleted():
-            return _step_completed(state, fact)
         case f.StepFailed():
             op = Op(
                 kind="step", n=fact.n, at=fact.at, position=fact.position, done=fact.retry_at is None,

@@ -8,6 +8,9 @@ To add a fact: a struct here with a tag, a case in `evolve.py`, a command in `co
 `tests/unit/test_decide.py`.
 """
 
+from collections.abc import Callable
+from typing import Any, final
+
 from msgspec import Raw
 
 from penstock.domain.execution.durable import (
@@ -41,6 +44,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@final
 class Enqueued(Fact, frozen=True, kw_only=True, tag="enqueued"):
     """The first fact. Runnable at once unless `run_at` lies ahead or `gated` is set."""
 
@@ -100,6 +104,7 @@ class Admitted(Fact, frozen=True, kw_only=True, tag="admitted"):
     """Flow control gave a gated execution its slots: runnable now."""
 
 
+@final
 class Started(Fact, frozen=True, kw_only=True, tag="started"):
     """A runner took the activation that the fact numbered `activation` opened.
 
@@ -114,6 +119,7 @@ class Started(Fact, frozen=True, kw_only=True, tag="started"):
     losses: int | None = None
 
 
+@final
 class Succeeded(Fact, frozen=True, kw_only=True, tag="succeeded"):
     """Final. The result, or its name in the object store."""
 
@@ -216,6 +222,7 @@ AnyFact = (
 
 FINAL = (Succeeded, Failed, Cancelled, Discarded)
 """Facts after which nothing follows."""
+FINAL_KINDS = frozenset(FINAL)
 
 
 def kind_of(fact: Fact) -> str:
@@ -225,23 +232,25 @@ def kind_of(fact: Fact) -> str:
     return str(fact.__struct_config__.tag)
 
 
+_OPENS: dict[type[Fact], Callable[[Any], bool]] = {
+    Enqueued: lambda fact: fact.run_at is None and not fact.gated,
+    Due: lambda fact: not fact.gated,
+    Resumed: lambda fact: not fact.gated,
+    Woken: lambda fact: fact.wakes and not fact.gated,
+    ChildCompleted: lambda fact: fact.wakes and not fact.gated,
+    Admitted: lambda _: True,
+}
+
+
+# By the type itself: asking a struct whether it is an instance of another kind costs a hundred times as much.
 def opens_activation(fact: Fact) -> bool:
     """True for a run fact: one that makes the execution runnable."""
-    match fact:
-        case Enqueued():
-            return fact.run_at is None and not fact.gated
-        case Due() | Resumed():
-            return not fact.gated
-        case Woken() | ChildCompleted():
-            return fact.wakes and not fact.gated
-        case Admitted():
-            return True
-        case _:
-            return False
+    opens = _OPENS.get(type(fact))
+    return opens is not None and opens(fact)
 
 
 def is_end(fact: Fact, is_awaited: bool) -> bool:
     """True for a final fact that somebody acts on: not a success, or of a child, of a leader, or with a hook
     for successes.
     """
-    return isinstance(fact, FINAL) and (is_awaited or not isinstance(fact, Succeeded))
+    return type(fact) in FINAL_KINDS and (is_awaited or type(fact) is not Succeeded)
