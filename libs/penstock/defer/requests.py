@@ -50,8 +50,8 @@ class Cancel(msgspec.Struct, frozen=True):
     force: Any = False
 
 
-class Move(msgspec.Struct, frozen=True):
-    """`PATCH .../schedule`; no time means now."""
+class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`PATCH .../schedule`; no time means now, so a field that is misspelt must not pass for none."""
 
     schedule_for: str | None = None
 
