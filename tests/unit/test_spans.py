@@ -358,3 +358,13 @@ def _history(data: st.DataObject, creation: f.Enqueued) -> Sequence[Recorded]:
 def test_the_standard_variables_switch_it(environ: dict[str, str], on: bool) -> None:
     """Off without an endpoint."""
     assert is_on(environ) is on
+
+
+def test_a_step_without_retries_that_ends_the_attempt_has_a_span() -> None:
+    """With its error, below the attempt, under the id that what ran inside it knew."""
+    error = f.ErrorInfo(code="user_error", type="ValueError", message="boom", step="extract", step_at=25)
+    found = spans(enqueued(at=10), started(at=20), f.Failed(n=3, at=40, attempt=1, error=error))
+    failed = found["step extract"]
+    assert (failed.start, failed.end, failed.error) == (25, 40, error)
+    assert failed.span_id == span_id(EXECUTION_ID, "attempt", "1", "step", "extract")
+    assert failed.parent_id == found["attempt 1"].span_id

@@ -1,6 +1,7 @@
 """Exceptions of user code as text: bounded, without local variables, safe when they cannot be printed."""
 
 import traceback
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from penstock.functions.errors import (
 )
 
 _FRAMES_MAX = 40
+_MARK = "_penstock_step"
 _OURS = ("/penstock_runner/workers/", "/penstock/functions/")
 
 
@@ -29,6 +31,15 @@ class Failure(NamedTuple):
     stack: str
     terminal: bool = False
     retry_after: float | None = None
+    step: str = ""
+    step_at: int = 0
+    """Where it came out of a step, and when that had begun (µs)."""
+
+
+def mark(error: BaseException, step: str, started_at: int) -> None:
+    """Remember that the exception comes out of this step; what cannot be marked goes without."""
+    with suppress(Exception):
+        vars(error)[_MARK] = (step, started_at)
 
 
 def failure_of(error: BaseException, *, limited: bool = False) -> Failure:
@@ -60,7 +71,9 @@ def failure_of(error: BaseException, *, limited: bool = False) -> Failure:
             terminal = any(part.terminal for part in parts)
             retry_after = max((part.retry_after for part in parts if part.retry_after is not None), default=None)
     name = clean(type(error).__qualname__, 256)
-    return Failure(code, name, message_of(error), stack_of(error), terminal, retry_after)
+    # Taken away: a module may raise one and the same object again in another execution.
+    step, step_at = getattr(error, "__dict__", {}).pop(_MARK, ("", 0))
+    return Failure(code, name, message_of(error), stack_of(error), terminal, retry_after, step, step_at)
 
 
 def clean(text: str, limit: int) -> str:

@@ -18,7 +18,7 @@ from penstock.domain.function.options import CallOptions
 from penstock.functions import actions as a
 from penstock.functions.errors import StepFailed, StepInterrupted, TokenRejected
 from penstock.functions.event import Event, decode_event
-from penstock.functions.failures import failure_of
+from penstock.functions.failures import failure_of, mark
 from penstock.functions.history import History, Place
 from penstock.functions.returns import typed_value
 from penstock.functions.values import to_json
@@ -116,6 +116,7 @@ def step(
             data = b"null" if value is None else to_json(value)
         except Exception as error:
             if options.policy is None:
+                mark(error, key, started_at)
                 raise
             retry_at = yield Act(_failed(place, started_at, options.policy, error))
             if retry_at is None:

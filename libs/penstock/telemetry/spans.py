@@ -212,6 +212,8 @@ class Trail:
         started = self._started
         if started is None:
             return []
+        parent = self._parent if self._undoing is not None else None
+        failed_step = [self._failed_step(started.attempt, error, fact.at)] if error is not None and error.step else []
         self._started, self._closed = None, started.attempt
         first = self._first
         assert first is not None
@@ -224,8 +226,8 @@ class Trail:
         if started.version:
             own[t.FAAS_VERSION] = started.version
         name = f"{t.ATTEMPT} {started.attempt}"
-        parent = self._parent if self._undoing is not None else None
-        return [self._span(name, "runner", self._attempt, started.at, fact.at, own, error, parent, "consumer")]
+        span = self._span(name, "runner", self._attempt, started.at, fact.at, own, error, parent, "consumer")
+        return [*failed_step, span]
 
     def _step(
         self,
@@ -238,6 +240,12 @@ class Trail:
         own |= {t.STEP_NAME: fact.step, t.ATTEMPT_NUMBER: fact.attempt}
         name = f"{t.STEP} {fact.step}"
         return self._span(name, "runner", span, fact.started_at, fact.at, own, error, self._parent)
+
+    def _failed_step(self, attempt: int, error: f.ErrorInfo, at: int) -> SpanData:
+        """The step without retries of its own whose error ended the attempt."""
+        span = span_id(self.execution_id, *step_path(attempt, error.step, 1))
+        own: dict[str, Value] = {t.STEP_NAME: error.step, t.ATTEMPT_NUMBER: attempt}
+        return self._span(f"{t.STEP} {error.step}", "runner", span, error.step_at, at, own, error, self._parent)
 
     def _end(self, fact: f.AnyFact, state: str, error: f.ErrorInfo | None) -> list[SpanData]:
         first = self._first

@@ -138,7 +138,7 @@ class Attempt(SimulatedSurroundings):
         failure = failure_of(error)
         return c.Fail(
             activation=self.activation,
-            error=ErrorInfo(code=failure.code, type=failure.type, message=failure.message, stack=failure.stack),
+            error=ErrorInfo(failure.code, failure.type, failure.message, failure.stack, failure.step, failure.step_at),
             policy=self._function.spec.policy,
             terminal=failure.terminal,
             retry_after=failure.retry_after,

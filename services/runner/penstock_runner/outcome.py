@@ -26,10 +26,9 @@ def command_of(
                 return Succeed(activation=activation, result=Raw(b"null"), result_ref=result_ref)
             return Succeed(activation=activation, result=Raw(ending.result))
         case Raised():
-            error = ErrorInfo(code=ending.code, type=ending.type, message=ending.message, stack=ending.stack)
             return Fail(
                 activation=activation,
-                error=error,
+                error=ErrorInfo(ending.code, ending.type, ending.message, ending.stack, ending.step, ending.step_at),
                 policy=policy,
                 terminal=ending.terminal,
                 retry_after=ending.retry_after,

@@ -47,6 +47,17 @@ async def test_spans_of_each_try_of_a_step_nest_below_that_try(bench: Bench, run
     assert [theirs["try 1"][1], theirs["try 2"][1]] == tries
 
 
+@pytest.mark.parametrize("function", ["broken", "broken_sync"])
+async def test_a_step_that_ends_its_attempt_is_there_for_what_ran_inside(
+    bench: Bench, runner: None, function: str
+) -> None:
+    """It left no fact of its own: the error that ended the attempt tells of it."""
+    execution = await bench.enqueue(function)
+    state = await bench.final(execution)
+    assert state.error is not None
+    assert (await spans_by_name(bench, execution))["step load"].span_id == state.error.message
+
+
 async def test_baggage_and_the_state_of_the_trace_are_current_in_user_code(bench: Bench, runner: None) -> None:
     """So that whatever it calls hears of them; nothing of it stays for the next attempt in the same process."""
     first = await bench.result(await bench.enqueue("carried", carried=CARRIED))

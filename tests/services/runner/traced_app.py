@@ -56,6 +56,24 @@ def traced_sync(ctx: Context) -> dict[str, list[str]]:
 
 
 @app.function
+async def broken(ctx: Context) -> None:
+    async def inside() -> None:
+        span = trace.get_current_span().get_span_context().span_id
+        raise ValueError(f"{span:016x}")
+
+    await ctx.step("load", inside)
+
+
+@app.function
+def broken_sync(ctx: Context) -> None:
+    def inside() -> None:
+        span = trace.get_current_span().get_span_context().span_id
+        raise ValueError(f"{span:016x}")
+
+    ctx.step("load", inside)
+
+
+@app.function
 async def stubborn(ctx: Context) -> dict[str, list[str]]:
     tries = []
 

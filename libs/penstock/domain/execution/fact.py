@@ -13,12 +13,17 @@ else:
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong in an attempt: a code of the catalogue, and the exception as text."""
+    """What went wrong in an attempt: a code of the catalogue, and the exception as text.
+
+    `step` is the step without retries of its own that it came out of, if any, and `step_at` when that had begun (µs).
+    """
 
     code: str
     type: str = ""
     message: str = ""
     stack: str = ""
+    step: str = ""
+    step_at: int = 0
 
 
 class Link(msgspec.Struct, frozen=True):

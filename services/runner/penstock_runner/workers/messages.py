@@ -125,6 +125,9 @@ class Raised(Message, frozen=True, tag="raised"):
     stack: str
     terminal: bool = False
     retry_after: float | None = None
+    step: str = ""
+    step_at: int = 0
+    """The step that it came out of, and when that had begun (µs)."""
 
 
 class Compensated(Message, frozen=True, tag="compensated"):
