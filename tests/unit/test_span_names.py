@@ -19,7 +19,8 @@ from penstock.domain.system import NotificationSent as Sent
 from penstock.ports import Recorded
 from penstock.telemetry import names as t
 from penstock.telemetry.deliveries import delivery_spans
-from penstock.telemetry.encode import Encoder, encoded
+from penstock.telemetry.encode import encoded
+from penstock.telemetry.request import Encoder
 from penstock.telemetry.span import SpanData
 from penstock.telemetry.spans import spans_of
 from penstock.testing.given import EXECUTION_ID

@@ -17,7 +17,7 @@ from penstock.ports import LogEntry, Unavailable
 from penstock.service.access import open_connection, read_passwords
 from penstock.service.settings import Settings
 from penstock.telemetry import switch
-from penstock.telemetry.span import SpanData
+from penstock.telemetry.encode import EncodedSpan
 from penstock.telemetry.trails import Trails
 from penstock.wire.names import Names
 
@@ -134,11 +134,11 @@ class Delivery:
 
         self._sender = SpanSender(environment, endpoint)
         self.endpoint = self._sender.endpoint
-        self._waiting: list[SpanData] = []
+        self._waiting: list[EncodedSpan] = []
         self.taken = 0
         self.refused = 0
 
-    async def add(self, spans: Sequence[SpanData]) -> None:
+    async def add(self, spans: Sequence[EncodedSpan]) -> None:
         """Raises Unavailable."""
         self._waiting += spans
         while len(self._waiting) >= BATCH_SPANS:
@@ -154,11 +154,9 @@ class Delivery:
     def close(self) -> None:
         self._sender.close()
 
-    async def _send(self, spans: list[SpanData]) -> None:
-        from penstock.telemetry.encode import encoded
+    async def _send(self, batch: list[EncodedSpan]) -> None:
         from penstock.telemetry.sender import Verdict, well_formed
 
-        batch = [encoded(span) for span in spans]
         verdict = await asyncio.to_thread(self._sender.send, batch)
         taken: int | None = len(batch) if verdict is Verdict.TAKEN else None
         if verdict is Verdict.REFUSED:

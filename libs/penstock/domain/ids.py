@@ -69,14 +69,20 @@ def event_record_id(environment: str, source: str, event_id: str) -> str:
 
 
 _SPAN_HASH = hashlib.blake2b(digest_size=8)
+_NO_SPAN = bytes(8)
 
 
 def span_id(execution_id: str, *path: str) -> str:
     """A W3C span id (16 hex digits) that anyone can compute from the execution and its path in it."""
+    return span_bytes("/".join((execution_id, *path))).hex()
+
+
+def span_bytes(place: str) -> bytes:
+    """The same id as bytes; `place` is the execution and the path in it, joined by slashes."""
     hashed = _SPAN_HASH.copy()
-    hashed.update("/".join((execution_id, *path)).encode())
-    digest = hashed.hexdigest()
-    return digest if digest != "0" * 16 else "1" * 16
+    hashed.update(place.encode())
+    digest = hashed.digest()
+    return digest if digest != _NO_SPAN else b"\x11" * 8
 
 
 def content_hash(content: bytes) -> str:

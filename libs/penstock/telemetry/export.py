@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from penstock.telemetry.encode import EncodedSpan, encoded
+from penstock.telemetry.encode import EncodedSpan
 from penstock.telemetry.sender import SpanSender, Verdict, well_formed
-from penstock.telemetry.span import SpanData
 
 logger = structlog.get_logger("penstock")
 
@@ -45,13 +44,13 @@ class SpanExport:
         self._thread = threading.Thread(target=self._run, name="span-export", daemon=True)
         self._thread.start()
 
-    async def send(self, spans: Sequence[SpanData], position: int) -> None:
+    async def send(self, spans: Sequence[EncodedSpan], position: int) -> None:
         """Queue spans; once they are taken, all spans up to `position` are. Waits while too many are queued."""
         while self._queued >= SPANS_QUEUED_MAX:
             self._room.clear()
             await self._room.wait()
         self._queued += len(spans)
-        self._queue.put(([encoded(span) for span in spans], position))
+        self._queue.put((spans, position))
 
     async def close(self) -> None:
         """Send what is queued if that is quick, and stop within STOP_SECONDS."""

@@ -9,7 +9,8 @@ from enum import Enum
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from penstock.telemetry.encode import EncodedSpan, Encoder
+from penstock.telemetry.encode import EncodedSpan
+from penstock.telemetry.request import Encoder
 
 TRACES_PATH = "/v1/traces"
 REFUSALS = frozenset({400, 413, 422})

@@ -1,4 +1,4 @@
-"""The spans of whatever comes along in the log: of executions, and of what was told about them."""
+"""The spans of whatever comes along in the log, as bytes: of executions, and of what was told about them."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -10,8 +10,9 @@ from penstock.domain.execution.facts import FINAL_KINDS, AnyFact, Enqueued, Unkn
 from penstock.domain.system import NotificationDue, NotificationFailed, NotificationSent
 from penstock.ports import ExecutionLog, LogEntry, Recorded
 from penstock.telemetry.deliveries import delivery_spans
-from penstock.telemetry.span import SpanData
-from penstock.telemetry.spans import Trail, spans_of
+from penstock.telemetry.encode import EncodedSpan, encoded
+from penstock.telemetry.plain import EncodedTrail
+from penstock.telemetry.spans import spans_of
 from penstock.wire.codec import decode_fact, decode_system_fact
 from penstock.wire.names import Names
 
@@ -35,20 +36,20 @@ class Trails:
         self._names = names
         self._room = room
         self._whole_after = whole_after
-        self._trails: OrderedDict[str, Trail] = OrderedDict()
+        self._trails: OrderedDict[str, EncodedTrail] = OrderedDict()
         self._told: set[str] = set()
         """Executions that were over before the entries began, and are given because something was told of them."""
         self._taken = 0
         self.executions = 0
         """How many were given spans of."""
 
-    async def spans(self, batch: Iterable[LogEntry]) -> list[SpanData]:
+    async def spans(self, batch: Iterable[LogEntry]) -> list[EncodedSpan]:
         """The spans that these entries complete. Raises Unavailable."""
-        found: list[SpanData] = []
+        found: list[EncodedSpan] = []
         await self.collect(batch, found)
         return found
 
-    async def collect(self, batch: Iterable[LogEntry], found: list[SpanData]) -> None:
+    async def collect(self, batch: Iterable[LogEntry], found: list[EncodedSpan]) -> None:
         """Add the spans that these entries complete, which come in the order of the log.
 
         Raises Unavailable; then the batch is to be given again, with the same list.
@@ -78,8 +79,8 @@ class Trails:
 
     async def _begin(
         self, execution_id: str, function: str, sequence: int, fact: AnyFact | Unknown
-    ) -> tuple[Trail, list[SpanData]]:
-        trail, spans = Trail(execution_id), list[SpanData]()
+    ) -> tuple[EncodedTrail, list[EncodedSpan]]:
+        trail, spans = EncodedTrail(execution_id), list[EncodedSpan]()
         is_new = isinstance(fact, Enqueued)
         if not is_new:
             history = [each for each in await self._log.read(execution_id, function) if each.sequence < sequence]
@@ -97,7 +98,7 @@ class Trails:
         after = self._whole_after
         return after is not None and all(each.sequence <= after for each in history)
 
-    async def _of_delivery(self, sequence: int, subject: str, data: bytes) -> list[SpanData]:
+    async def _of_delivery(self, sequence: int, subject: str, data: bytes) -> list[EncodedSpan]:
         if self._names.parse_delivery_subject(subject) is None:
             return []
         if not isinstance(decode_system_fact(data), NotificationSent | NotificationFailed):
@@ -110,9 +111,10 @@ class Trails:
         execution_id, function = due.notice.execution_id, due.notice.function
         loaded = await self._log.load(execution_id, function) if execution_id else None
         earlier = await self._told_of(execution_id, function) if loaded is not None else []
-        return [*earlier, *delivery_spans(history, sequence, loaded.state.trace_id if loaded is not None else "")]
+        spans = delivery_spans(history, sequence, loaded.state.trace_id if loaded is not None else "")
+        return [*earlier, *(encoded(span) for span in spans)]
 
-    async def _told_of(self, execution_id: str, function: str) -> list[SpanData]:
+    async def _told_of(self, execution_id: str, function: str) -> list[EncodedSpan]:
         if self._whole_after is None or execution_id in self._told:
             return []
         history = await self._log.read(execution_id, function)
@@ -120,4 +122,4 @@ class Trails:
             return []
         self._told.add(execution_id)
         self.executions += 1
-        return spans_of(history)
+        return [encoded(span) for span in spans_of(history)]

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from penstock.ports import ExecutionLog, LogEntry, Unavailable
-from penstock.telemetry.span import SpanData
+from penstock.telemetry.encode import EncodedSpan
 from penstock.telemetry.trails import Trails
 
 logger = structlog.get_logger("penstock")
@@ -28,7 +28,7 @@ class Exporter(Protocol):
 
     done: int
 
-    async def send(self, spans: list[SpanData], position: int) -> None: ...
+    async def send(self, spans: list[EncodedSpan], position: int) -> None: ...
 
 
 class Bookmark(Protocol):
@@ -61,7 +61,7 @@ class SpanLoop:
         """Until the batches end."""
         async for batch in batches:
             for start in range(0, len(batch), SLICE):
-                entries, spans = batch[start : start + SLICE], list[SpanData]()
+                entries, spans = batch[start : start + SLICE], list[EncodedSpan]()
                 await self._collect(entries, spans)
                 await self._exporter.send(spans, entries[-1].sequence)
                 # What starts executions in this process must not wait for a whole batch of spans.
@@ -85,7 +85,7 @@ class SpanLoop:
             except Unavailable:
                 return  # later; until then a crash would only send some spans twice
 
-    async def _collect(self, entries: list[LogEntry], spans: list[SpanData]) -> None:
+    async def _collect(self, entries: list[LogEntry], spans: list[EncodedSpan]) -> None:
         while True:
             try:
                 await self._trails.collect(entries, spans)

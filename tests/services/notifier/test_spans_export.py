@@ -19,8 +19,9 @@ from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.positions import Positions
 from penstock.ports import Append, Recorded
-from penstock.telemetry.encode import Encoder, encoded
+from penstock.telemetry.encode import encoded
 from penstock.telemetry.export import SpanExport
+from penstock.telemetry.request import Encoder
 from penstock.telemetry.spans import spans_of
 from penstock.telemetry.trails import Trails
 from penstock.wire.names import Names
