@@ -27,6 +27,7 @@ _FIELD = re.compile(r"unknown field `(.*)`")
 
 _decoder = msgspec.json.Decoder(ExecutionRequest)
 _DEFAULT = ExecutionRequest()
+_NO_KWARGS = bytes(EMPTY_KWARGS)
 
 
 class Draft(NamedTuple):
@@ -120,7 +121,9 @@ class Drafter:
                 f"The arguments have {size} bytes; at most {arguments_bytes_max} are taken.",
                 limit=arguments_bytes_max,
             )
-        given_args, given_kwargs = check_json(args, "/args"), check_json(kwargs, "/kwargs")
+        given_args = check_json(args, "/args")
+        # What most calls have need not be read.
+        given_kwargs = {} if bytes(kwargs) == _NO_KWARGS else check_json(kwargs, "/kwargs")
         if not isinstance(given_args, list):
             raise Rejected("invalid_arguments", "`args` must be an array.", pointers=[("/args", "not an array")])
         if not isinstance(given_kwargs, dict):

@@ -146,8 +146,24 @@ class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: int | None
 
 
+NOTHING_ASKED = ResolvedOptions(
+    run_at=None,
+    discard_at=None,
+    deadline_at=None,
+    metadata={},
+    idempotency_key=None,
+    priority=0,
+    retries=None,
+    timeout=None,
+)
+"""What a call without options comes to."""
+_DEFAULTS = CallOptions()
+
+
 def resolve(options: CallOptions, now: int) -> ResolvedOptions:
     """Check the options against their limits at `now` (µs). Raises Rejected `invalid_option` or `invalid_duration`."""
+    if options == _DEFAULTS:
+        return NOTHING_ASKED
     if options.delay is not None and options.at is not None:
         raise _refused("at", "Give `delay` or `at`, not both.")
     run_at = _instant(options.at) if options.at is not None else None
