@@ -10,7 +10,8 @@ import itertools
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from penstock.domain.limits import atomic_batch_messages_max
 from penstock.jetstream.publisher import PubAck, Publisher, Unanswered, Written
@@ -28,7 +29,7 @@ RECONNECT_SECONDS = 0.5
 """Pause before the next try while the connection is down."""
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One fact on its way; `history` is the subject or filter whose last sequence must be `expected`, if named."""
 
     subject: str
@@ -237,12 +238,12 @@ class GroupCommit:
         if len(messages) == 1:
             message = messages[0]
             return await (await self._publisher.send_all([Written(message.subject, _expects(message), message.data)]))
-        batch, last = self.next_id(), len(messages)
-        written = [
-            Written(message.subject, _expects(message) + _BATCHED % (batch, position), message.data)
-            for position, message in enumerate(messages, 1)
-        ]
-        written[last - 1] = written[last - 1]._replace(head=written[last - 1].head + _COMMITS)
+        batch, written = self.next_id(), list[Written]()
+        for position, message in enumerate(messages, 1):
+            head = _expects(message) + _BATCHED % (batch, position)
+            if position == len(messages):
+                head += _COMMITS
+            written.append(Written(message.subject, head, message.data))
         return await (await self._publisher.send_all(written))
 
 

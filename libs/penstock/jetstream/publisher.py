@@ -7,7 +7,6 @@ and one table of futures do the same.
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 from nats.aio.msg import Msg
@@ -31,7 +30,7 @@ _CONFLICTS = frozenset({10071, 10164})
 """Wrong last sequence: single server and cluster answer with different codes."""
 
 
-class Written(NamedTuple):
+class Written(msgspec.Struct, frozen=True, gc=False):
     """A message of our own making; `head` are whole header lines, of names and numbers only."""
 
     subject: str
