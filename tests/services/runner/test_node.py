@@ -70,6 +70,24 @@ async def test_an_error_says_where_it_was_thrown(bench: Bench, start_runner: Sta
     assert "samples.js" in frame
 
 
+async def test_a_string_cut_within_a_character_can_be_stored(bench: Bench, start_runner: StartRunner) -> None:
+    """As a result and as an argument; what is left of the character becomes the sign for an unreadable one."""
+    await start_runner("", node=str(FOLDER))
+    execution = await bench.enqueue("half")
+    assert await bench.result(execution) == "x\ufffd"
+    (child,) = (await bench.final(execution)).children
+    await bench.final(child)
+    assert [line["text"] for line in await bench.lines(child, 1, 1)] == ["x\ufffd"]
+
+
+async def test_a_result_that_nobody_could_read_fails(bench: Bench, start_runner: StartRunner) -> None:
+    """It is nested too deeply: stored, it would leave the execution without an end."""
+    await start_runner("", node=str(FOLDER))
+    state = await bench.final(await bench.enqueue("nested", 3000))
+    assert state.error is not None
+    assert (state.state, state.error.code) == ("failed", "result_not_serialisable")
+
+
 async def test_who_looks_at_its_signal_ends_alone(bench: Bench, start_runner: StartRunner, tmp_path: Path) -> None:
     """A cancel aborts the signal; the function cleans up, and the others in its process go on."""
     await start_runner("", node=str(FOLDER))

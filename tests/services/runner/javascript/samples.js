@@ -98,3 +98,15 @@ exports.asksForTime = defer(async function asksForTime() {
   await new Promise((resolve) => setTimeout(resolve, 800));
   return 'in time';
 }, { maxDuration: 0.4 });
+
+exports.half = defer(async function half() {
+  const cut = 'x😀'.slice(0, 2);
+  await exports.about(cut);
+  return cut;
+});
+
+exports.nested = defer(async function nested(depth) {
+  let value = 0;
+  for (let at = 0; at < depth; at += 1) value = [value];
+  return value;
+});

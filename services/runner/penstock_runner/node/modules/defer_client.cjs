@@ -5,6 +5,7 @@ const { createHash } = require('node:crypto');
 const { current } = require('../current.cjs');
 const { isDeferred, nameOf } = require('../deferred.cjs');
 const { milliseconds } = require('../duration.cjs');
+const { stringify } = require('../json.cjs');
 const {
   DeferError,
   ExecutionResultNotAvailable,
@@ -212,7 +213,7 @@ function outside() {
 }
 
 function json(value) {
-  return Buffer.from(JSON.stringify(value), 'utf8');
+  return Buffer.from(stringify(value), 'utf8');
 }
 
 module.exports = {
