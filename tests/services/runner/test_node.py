@@ -161,7 +161,9 @@ async def test_a_nested_call_is_a_child(bench: Bench, start_runner: StartRunner)
     execution = await bench.enqueue("orders")
     assert await bench.result(execution) == {
         "about": {"attempt": 1, "metadata": {}, "parentId": execution},
-        "before": True,
+        "before": "ignores",
+        "own": "ExecutionNotCancellable",
+        "after": "cancelled",
         "refusal": "ExecutionResultNotAvailableYet",
         "failure": "Cannot read properties of null (reading 'member')",
     }

@@ -63,9 +63,10 @@ exports.orders = defer(async function orders() {
   const execution = await assignOptions(exports.ignores, { delay: '1h' })();
   const before = await getExecution(execution.id);
   const refusal = await getExecutionResult(execution.id).catch((error) => error.name);
-  await cancelExecution(execution.id, true);
+  const own = await cancelExecution(context().executionId).catch((error) => error.name);
+  const { state: after } = await cancelExecution(execution.id);
   const failure = await awaitResult(exports.fails)(null).catch((error) => error.message);
-  return { about, before: before.id === execution.id, refusal, failure };
+  return { about, before: before.functionName, refusal, own, after, failure };
 });
 
 exports.repeats = defer(async function repeats() {
