@@ -12,7 +12,8 @@ import pytest
 from eventually import eventually
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import RequestCancel
-from penstock.domain.execution.facts import AnyFact, AttemptLost
+from penstock.domain.execution.facts import AnyFact, AttemptLost, Enqueued
+from penstock.domain.execution.retries import NETLIFY
 from penstock.handle import handle
 from penstock.jetstream.refused import StartRefused
 from penstock.service import kernel
@@ -167,6 +168,16 @@ async def test_a_nested_call_is_a_child(bench: Bench, start_runner: StartRunner)
         "refusal": "ExecutionResultNotAvailableYet",
         "failure": "Cannot read properties of null (reading 'member')",
     }
+
+
+async def test_a_rerun_keeps_the_retries_of_what_it_repeats(bench: Bench, start_runner: StartRunner) -> None:
+    """Those that its door gave it, and not its function."""
+    await start_runner("", node=str(FOLDER))
+    first = await bench.enqueue("about", "x", policy=NETLIFY)
+    again = await bench.result(await bench.enqueue("runsAgain", first))
+    enqueued = (await bench.facts(again))[0]
+    assert isinstance(enqueued, Enqueued)
+    assert enqueued.policy == NETLIFY
 
 
 async def test_a_later_attempt_does_not_enqueue_again(bench: Bench, start_runner: StartRunner) -> None:

@@ -2,7 +2,7 @@
 // JavaScript functions that end in every way, for the tests of the runner with the Node host.
 
 const { existsSync, readdirSync, writeFileSync } = require('node:fs');
-const { assignOptions, awaitResult, cancelExecution, defer, getExecution, getExecutionResult } = require('@defer/client');
+const { assignOptions, awaitResult, cancelExecution, defer, getExecution, getExecutionResult, reRunExecution } = require('@defer/client');
 const { context } = require('penstock');
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
@@ -67,6 +67,10 @@ exports.orders = defer(async function orders() {
   const { state: after } = await cancelExecution(execution.id);
   const failure = await awaitResult(exports.fails)(null).catch((error) => error.message);
   return { about, before: before.functionName, refusal, own, after, failure };
+});
+
+exports.runsAgain = defer(async function runsAgain(id) {
+  return (await reRunExecution(id)).id;
 });
 
 exports.repeats = defer(async function repeats() {
