@@ -52,6 +52,7 @@ class Bench:
         event: Any = None,
         execution_id: str = "",
         carried: Carried = NOTHING_CARRIED,
+        policy: str = "",
         **kwargs: Any,
     ) -> str:
         """A new execution as the doors make it."""
@@ -62,6 +63,7 @@ class Bench:
         origin = Origin(carried=carried, event=body)
         json_args, json_kwargs = Raw(msgspec.json.encode(args)), Raw(msgspec.json.encode(kwargs))
         fact = enqueued(execution_id, function, json_args, json_kwargs, resolved, now, origin)
+        fact = msgspec.structs.replace(fact, policy=policy)
         await handle(self.log, execution_id, Enqueue(fact=fact), system_clock, lambda: 0.5, function=function)
         return execution_id
 

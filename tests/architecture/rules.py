@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "penstock_scheduler": (*SERVICE, "uuid_utils", "penstock_scheduler"),
     "penstock_runner": (
         *(*SERVICE, "uvloop", "uuid_utils", "opentelemetry"),
-        *("penstock_runner", "penstock", "penstock.functions", "penstock.client"),
+        *("penstock_runner", "penstock", "penstock.functions", "penstock.client", "penstock.defer"),
         *("penstock.egress", "standardwebhooks"),
     ),
     "penstock_notifier": (*SERVICE, "litestar", "aiosmtplib", "penstock.egress", "penstock_notifier"),

@@ -6,7 +6,7 @@ from penstock.domain.limits import delay_seconds_max, foreign_result_bytes_max
 from penstock.egress.sender import Answer
 from penstock_runner.places import exits
 from penstock_runner.places.answers import ending_of, retry_after
-from penstock_runner.places.result import judged
+from penstock_runner.places.result import judged, storable
 from penstock_runner.workers.assignment import Killed
 from penstock_runner.workers.messages import Raised, Returned
 
@@ -140,3 +140,13 @@ def test_a_result_at_the_limit_is_stored() -> None:
     data = b'"' + b"x" * (foreign_result_bytes_max - 2) + b'"'
     assert judged(1, data, "It") == Returned(1, data)
     assert isinstance(judged(1, None, "It"), Raised)
+
+
+@pytest.mark.parametrize("result", [b'"\\ud83d"', b"{", b'1,"other":2}', b"[" * 2000 + b"]" * 2000])
+def test_a_result_that_would_spoil_its_fact_is_a_failure(result: bytes) -> None:
+    """Whichever host sent it: in the log nobody could read the end of the execution."""
+    ending = storable(Returned(1, result))
+    assert isinstance(ending, Raised)
+    assert (ending.code, ending.terminal) == ("result_not_serialisable", True)
+    kept = Returned(1, b'{"a":"\\ud83d\\ude00"}')
+    assert storable(kept) is kept

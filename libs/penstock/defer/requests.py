@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
+from penstock.defer.halves import without_halves
 from penstock.domain.errors import Rejected
 from penstock.domain.function.options import ResolvedOptions
 from penstock.domain.limits import defer_metadata_chars_max, defer_metadata_keys_max, delay_seconds_max
@@ -63,11 +64,23 @@ class Nothing(msgspec.Struct, frozen=True):
 def decoded(kind: type[Body], body: bytes) -> Body:
     """The body. Raises Rejected `invalid_json`, or `invalid_arguments` that names the field."""
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
+        return _read(kind, body or b"{}")
     except msgspec.ValidationError as error:
         raise Rejected("invalid_arguments", f"cannot decode request body: {str(error)[:500]}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected("invalid_json", f"cannot decode request body: {str(error)[:500]}.") from None
+
+
+def _read(kind: type[Body], body: bytes) -> Body:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        mended = without_halves(body)
+        if mended == body:
+            raise
+        return msgspec.json.decode(mended, type=kind)
 
 
 def positional(arguments: Raw, field: str) -> Raw:

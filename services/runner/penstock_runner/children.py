@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 import uuid_utils
@@ -12,7 +13,7 @@ from penstock.domain.execution.commands import Enqueue as EnqueueCommand
 from penstock.domain.execution.create import Origin, arguments_hash, enqueued
 from penstock.domain.execution.facts import Child, Enqueued
 from penstock.domain.function.options import CallOptions, FunctionSpec, ResolvedOptions, resolve
-from penstock.domain.ids import child_execution_id, keyed_execution_id, span_id
+from penstock.domain.ids import child_execution_id, keyed_execution_id
 from penstock.domain.limits import arguments_bytes_max, children_per_call_max, payload_inline_bytes_max
 from penstock.domain.trace import Carried, SpanContext
 from penstock.functions import actions as a
@@ -22,8 +23,11 @@ from penstock.jetstream.objects import Payloads
 from penstock.jetstream.registry import FunctionRegistry
 from penstock.ports import Clock, Dice, ExecutionLog, Timers
 from penstock.service.gate import Gate
+from penstock.telemetry.paths import attempt_span
 from penstock.wire.names import START_WAIT
 from penstock_runner.activity import Activity, until_answered
+
+Decoded = TypeVar("Decoded")
 
 TOGETHER = 100
 """Children made at once."""
@@ -61,7 +65,10 @@ class Children:
         if len(action.items) > children_per_call_max:
             raise Rejected("invalid_option", f"One call has at most {children_per_call_max} children.")
         spec = self._spec(action.function)
-        options = resolve(msgspec.json.decode(action.options, type=CallOptions), self._clock())
+        options = resolve(_decoded(action.options, CallOptions), self._clock())
+        for item in action.items:
+            _decoded(item.args, Raw)
+            _decoded(item.kwargs, Raw)
         if options.idempotency_key is not None and len(action.items) > 1:
             raise Rejected("invalid_option", "An idempotency key is for one execution, not for several.")
         ids = [self._id(activity, action, options, index) for index in range(len(action.items))]
@@ -108,7 +115,7 @@ class Children:
         self, activity: Activity, spec: FunctionSpec, options: ResolvedOptions, execution_id: str, item: a.CallItem
     ) -> None:
         parent, now = activity.state, self._clock()
-        span = SpanContext(parent.trace_id, span_id(parent.id, "attempt", str(parent.attempt)))
+        span = SpanContext(parent.trace_id, attempt_span(parent.id, parent.attempt))
         carried = Carried(span, parent.tracestate, parent.baggage)
         origin = Origin(carried=carried, parent_id=parent.id, root_id=parent.root_id or parent.id)
         args, kwargs = Raw(item.args), Raw(item.kwargs)
@@ -154,3 +161,11 @@ class Children:
 
 def _stored(args: Raw, kwargs: Raw) -> bytes:
     return b'{"args":' + bytes(args) + b',"kwargs":' + bytes(kwargs) + b"}"
+
+
+def _decoded(json: bytes, kind: type[Decoded]) -> Decoded:
+    """What a host sent. Raises Rejected: in a first fact it would leave an execution that nobody can read."""
+    try:
+        return msgspec.json.decode(json, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejected("invalid_arguments", f"The call cannot be stored: {str(error)[:200]}.") from None

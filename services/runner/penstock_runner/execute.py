@@ -30,6 +30,7 @@ from penstock.handle import fold_recorded, handle
 from penstock.jetstream.objects import PayloadDamaged, PayloadMissing, Payloads
 from penstock.ports import Clock, Dice, ExecutionLog, Item, Leases, Timers, Unavailable
 from penstock.service.concern import concerning
+from penstock.telemetry.paths import attempt_span
 from penstock.wire.codec import decode_fact
 from penstock.wire.names import START_WAIT
 from penstock.wire.topology import LEASE_SECONDS
@@ -43,6 +44,7 @@ from penstock_runner.outcome import CLOSED, SUSPENDED, command_of
 from penstock_runner.outcomes import outcomes_of
 from penstock_runner.pinning import ELSEWHERE_SECONDS, LiveVersions, is_pinned_elsewhere, refusal
 from penstock_runner.places.place import Place
+from penstock_runner.places.result import storable
 from penstock_runner.requests import Requests
 from penstock_runner.workers.assignment import Assignment, Ending, Killed
 from penstock_runner.workers.messages import Raised, Returned, Run
@@ -324,6 +326,7 @@ class Executor:
             members=members,
             tracestate=state.tracestate,
             baggage=state.baggage,
+            span_id="" if spec.host == "python" else attempt_span(state.id, state.attempt),
         )
         capture = Capture(self._shipper, state.id, state.attempt, state.trace_id)
         assignment = Assignment(
@@ -338,7 +341,7 @@ class Executor:
             assignment.limits = TimeLimits(timeout, total, spec.heartbeat)
         try:
             await self._confirm(activity)
-            return await self._places.run(spec, assignment, timeout)
+            return storable(await self._places.run(spec, assignment, timeout))
         finally:
             activity.assignment = None
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from penstock.defer.shapes import execution_shape
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import AnyCommand, RequestCancel, Reschedule, Resume
 from penstock.domain.execution.create import Origin, enqueued, link_to, rerun_carried, same_time
@@ -86,11 +87,14 @@ class Requests:
                 return await self._result(execution_id, body.get("timeout"))
             case "state":
                 return msgspec.json.encode(str((await self._loaded(execution_id)).state.state))
+            case "defer":
+                return msgspec.json.encode(execution_shape((await self._loaded(execution_id)).state))
             case "cancel":
-                await self._handle(execution_id, RequestCancel(force=bool(body.get("force"))))
+                command = RequestCancel(force=bool(body.get("force")), attempts_max=body.get("attempts_max"))
+                await self._handle(execution_id, command)
                 return b"null"
             case "reschedule":
-                return await self._reschedule(execution_id, body.get("delay"))
+                return await self._reschedule(execution_id, body.get("delay"), or_discard=bool(body.get("or_discard")))
             case "rerun":
                 return msgspec.json.encode(await self._rerun(execution_id, body.get("from_step")))
             case "resume":
@@ -121,9 +125,9 @@ class Requests:
             raise Rejected("unknown_execution", f"There is no execution {execution_id}.")
         return recorded
 
-    async def _reschedule(self, execution_id: str, delay: float | None) -> bytes:
+    async def _reschedule(self, execution_id: str, delay: float | None, *, or_discard: bool) -> bytes:
         run_at = None if delay is None else self._clock() + round(delay * 1_000_000)
-        await self._handle(execution_id, Reschedule(run_at=run_at))
+        await self._handle(execution_id, Reschedule(run_at=run_at, or_discard=or_discard))
         if run_at is not None:
             await until_answered(lambda: self._timers.set(execution_id, START_WAIT, run_at))
         return b"null"
@@ -142,7 +146,7 @@ class Requests:
         )  # fmt: skip
         new_id = self._children.new_id()
         fact = enqueued(new_id, first.function, first.args, first.kwargs, options, now, origin, first.arguments_ref)
-        fact = msgspec.structs.replace(fact, keys=first.keys, members=first.members)
+        fact = msgspec.structs.replace(fact, keys=first.keys, members=first.members, policy=first.policy)
         if from_step is not None:
             step = from_step
             ref = await until_answered(lambda: store_inherited(recorded, step, new_id, self._payloads))

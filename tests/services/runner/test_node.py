@@ -12,7 +12,8 @@ import pytest
 from eventually import eventually
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.commands import RequestCancel
-from penstock.domain.execution.facts import AnyFact, AttemptLost
+from penstock.domain.execution.facts import AnyFact, AttemptLost, Enqueued
+from penstock.domain.execution.retries import NETLIFY
 from penstock.handle import handle
 from penstock.jetstream.refused import StartRefused
 from penstock.service import kernel
@@ -68,6 +69,24 @@ async def test_an_error_says_where_it_was_thrown(bench: Bench, start_runner: Sta
     assert (state.state, state.error.code, state.error.type) == ("failed", "user_error", "TypeError")
     (frame,) = [line for line in state.error.stack.splitlines() if line.lstrip().startswith("at ")]
     assert "samples.js" in frame
+
+
+async def test_a_string_cut_within_a_character_can_be_stored(bench: Bench, start_runner: StartRunner) -> None:
+    """As a result and as an argument; what is left of the character becomes the sign for an unreadable one."""
+    await start_runner("", node=str(FOLDER))
+    execution = await bench.enqueue("half")
+    assert await bench.result(execution) == "x\ufffd"
+    (child,) = (await bench.final(execution)).children
+    await bench.final(child)
+    assert [line["text"] for line in await bench.lines(child, 1, 1)] == ["x\ufffd"]
+
+
+async def test_a_result_that_nobody_could_read_fails(bench: Bench, start_runner: StartRunner) -> None:
+    """It is nested too deeply: stored, it would leave the execution without an end."""
+    await start_runner("", node=str(FOLDER))
+    state = await bench.final(await bench.enqueue("nested", 3000))
+    assert state.error is not None
+    assert (state.state, state.error.code) == ("failed", "result_not_serialisable")
 
 
 async def test_who_looks_at_its_signal_ends_alone(bench: Bench, start_runner: StartRunner, tmp_path: Path) -> None:
@@ -143,10 +162,22 @@ async def test_a_nested_call_is_a_child(bench: Bench, start_runner: StartRunner)
     execution = await bench.enqueue("orders")
     assert await bench.result(execution) == {
         "about": {"attempt": 1, "metadata": {}, "parentId": execution},
-        "before": True,
+        "before": "ignores",
+        "own": "ExecutionNotCancellable",
+        "after": "cancelled",
         "refusal": "ExecutionResultNotAvailableYet",
         "failure": "Cannot read properties of null (reading 'member')",
     }
+
+
+async def test_a_rerun_keeps_the_retries_of_what_it_repeats(bench: Bench, start_runner: StartRunner) -> None:
+    """Those that its door gave it, and not its function."""
+    await start_runner("", node=str(FOLDER))
+    first = await bench.enqueue("about", "x", policy=NETLIFY)
+    again = await bench.result(await bench.enqueue("runsAgain", first))
+    enqueued = (await bench.facts(again))[0]
+    assert isinstance(enqueued, Enqueued)
+    assert enqueued.policy == NETLIFY
 
 
 async def test_a_later_attempt_does_not_enqueue_again(bench: Bench, start_runner: StartRunner) -> None:

@@ -88,3 +88,18 @@ def test_version_1_says_the_same_in_other_words() -> None:
 def test_no_body_is_not_forced() -> None:
     """As it is by default."""
     assert (is_forced(b""), is_forced(b"{}"), is_forced(b'{"force":true}')) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (rb"x\ud83d", rb"x\ufffd"),
+        (rb"\uDE00 ", rb"\ufffd "),
+        (rb"\ud83d\ud83d\ude00", rb"\ufffd\ud83d\ude00"),
+        (rb"\\ud83d\ud83d", rb"\\ud83d\ufffd"),
+    ],
+)
+def test_half_a_character_is_taken(sent: bytes, kept: bytes) -> None:
+    """JavaScript sends it for a string that was cut; whole ones, and what only looks like one, stay."""
+    body = b'{"function_name":"f","function_arguments":["%s"]}'
+    assert bytes(decoded(Enqueue, body % sent).function_arguments) == b'["%s"]' % kept

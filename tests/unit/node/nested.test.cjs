@@ -74,12 +74,26 @@ test('later options win, and metadata is replaced as a whole', async () => {
   assert.deepEqual(all[0][1][5], { metadata: { b: '2' } });
 });
 
-test('states have Defer\'s names', async () => {
-  const nameOf = async (state) => (await asked(() => client.getExecution('id'), [state])).result.state;
-  const states = ['queued', 'scheduled', 'running', 'waiting', 'retrying', 'cancelling', 'succeeded', 'failed', 'discarded'];
-  assert.deepEqual(await Promise.all(states.map(nameOf)), [
-    'created', 'created', 'started', 'started', 'started', 'aborting', 'succeed', 'failed', 'discarded',
-  ]);
+const shape = (state) => ({ id: 'id', state, function_name: 'send', function_id: 'send', scheduled_at: AT, created_at: AT, updated_at: AT });
+const AT = '2026-01-31T08:00:00.000Z';
+
+test('an execution has all its members, and its result when there is one', async () => {
+  const { all, result } = await asked(() => client.getExecution('id'), [shape('started')]);
+  const at = new Date(AT);
+  assert.deepEqual(all, [['ask', 'defer', 'id', {}]]);
+  assert.deepEqual(result, { id: 'id', state: 'started', functionName: 'send', functionId: 'send', scheduledAt: at, updatedAt: at, createdAt: at });
+  assert.equal((await asked(() => client.getExecution('id'), [shape('succeed'), 42])).result.result, 42);
+});
+
+test('a cancel without force is for what has not begun', async () => {
+  const bodyOf = async (...given) => (await asked(() => client.cancelExecution('id', ...given), [null, shape('cancelled')])).all[0][3];
+  assert.deepEqual([await bodyOf(), await bodyOf(true)], [{ attempts_max: 0 }, { force: true }]);
+});
+
+test('awaiting what was stopped says how it was', async () => {
+  const stopped = [['id'], refusal('cancelled', { state: 'cancelled' }), shape('aborted')];
+  const { result } = await asked(() => client.awaitResult(send)(), stopped);
+  assert.equal(result.message, 'execution "id" was "aborted"');
 });
 
 test('refusals have Defer\'s names', async () => {
@@ -89,7 +103,7 @@ test('refusals have Defer\'s names', async () => {
   assert.equal(await nameOf(() => client.getExecutionResult('id'), missing), 'ExecutionNotFound');
   const wrong = refusal('wrong_state');
   assert.equal(await nameOf(() => client.cancelExecution('id'), wrong), 'ExecutionNotCancellable');
-  assert.equal(await nameOf(() => client.rescheduleExecution('id', '5m'), wrong), 'ExecutionNotReschedulable');
+  assert.equal(await nameOf(() => client.rescheduleExecution('id', '5m'), shape('started')), 'ExecutionNotReschedulable');
   assert.equal(await nameOf(() => client.getExecutionResult('id'), refusal('timeout')), 'ExecutionResultNotAvailableYet');
   const gone = refusal('cancelled', { state: 'cancelled' });
   assert.equal(await nameOf(() => client.getExecutionResult('id'), gone), 'ExecutionResultNotAvailable');
@@ -99,7 +113,7 @@ test('refusals have Defer\'s names', async () => {
 test('the result of a failed execution is its error, and awaiting it throws that', async () => {
   const failed = { state: 'failed', type: 'TypeError', message: 'no', stack: 'TypeError: no\n    at there' };
   const { result } = await asked(() => client.getExecutionResult('id'), [refusal('user_error', failed)]);
-  assert.deepEqual(result, { name: 'TypeError', message: 'no', stack: failed.stack });
+  assert.deepEqual(result, { name: 'TypeError', message: 'no', cause: null, stack: failed.stack });
   const awaited = await asked(() => client.awaitResult(send)(), [['id'], refusal('user_error', failed)]);
   assert.deepEqual([awaited.result.name, awaited.result.message, awaited.result.stack], ['DeferError', 'no', failed.stack]);
 });

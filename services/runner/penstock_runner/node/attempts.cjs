@@ -7,10 +7,14 @@ const { randomBytes } = require('node:crypto');
 const limits = require('./limits.cjs');
 const { current } = require('./current.cjs');
 const { InvalidArguments, ResultNotSerialisable, raised, stackOf } = require('./errors.cjs');
+const { stringify } = require('./json.cjs');
 const { Writer } = require('./lines.cjs');
+const { Tracing } = require('./tracing.cjs');
 
 /** Larger results go through a file in the scratch directory, not through the socket in one piece. */
 const RESULT_INLINE_BYTES = 1024 * 1024;
+/** Where `tracestate` stands in `run`. */
+const TRACE_AT = 16;
 
 class Attempts {
   constructor(link, marker, scratch) {
@@ -19,6 +23,7 @@ class Attempts {
     this.scratch = scratch;
     this.functions = new Map();
     this.active = new Map();
+    this.tracing = new Tracing('');
   }
 
   /** Run an attempt; its end is reported, whatever happens. */
@@ -27,7 +32,7 @@ class Attempts {
     this.active.set(attempt.number, attempt);
     this.marker.hold(attempt.number);
     current.run(attempt, () => {
-      attempt.begin(this.functions.get(attempt.function));
+      this.tracing.within(attempt, () => attempt.begin(this.functions.get(attempt.function)));
     });
   }
 
@@ -42,12 +47,17 @@ class Attempts {
 
 /** One attempt. Answers of the runner that user code waits for are in `_waiting`. */
 class Attempt {
-  constructor(all, [, number, executionId, name, attempt, args, kwargs, traceId, event, metadata, parentId, rootId]) {
+  constructor(all, message) {
+    const [, number, executionId, name, attempt, args, kwargs, traceId, event, metadata, parentId, rootId] = message;
+    const [tracestate, baggage, spanId] = message.slice(TRACE_AT);
     this.number = number;
     this.executionId = executionId;
     this.function = name;
     this.attempt = attempt;
     this.traceId = traceId;
+    this.spanId = spanId ?? '';
+    this.tracestate = tracestate ?? '';
+    this.baggage = baggage ?? '';
     this.metadata = metadata ?? {};
     this.parentId = parentId ?? null;
     this.rootId = rootId ?? null;
@@ -167,7 +177,7 @@ function removeTree(directory) {
 function toJson(value) {
   let text;
   try {
-    text = JSON.stringify(value);
+    text = stringify(value);
   } catch (error) {
     throw new ResultNotSerialisable(`The result is no JSON: ${error.message}`);
   }

@@ -10,6 +10,7 @@ const { route } = require('./lines.cjs');
 const { Link } = require('./link.cjs');
 const { load, Refused } = require('./load.cjs');
 const { Marker } = require('./marker.cjs');
+const { Tracing } = require('./tracing.cjs');
 
 /** Set when the runner has said what to load. */
 let attempts;
@@ -31,6 +32,7 @@ function onMessage(message) {
   switch (message[0]) {
     case 'setup':
       attempts.scratch = message[3];
+      attempts.tracing = new Tracing(message[1]);
       greet(message[1]);
       break;
     case 'run':

@@ -4,8 +4,8 @@ import msgspec
 from msgspec import Raw
 
 from penstock.domain.execution.facts import OptionalRaw
-from penstock.domain.ids import span_id
 from penstock.domain.trace import Carried, SpanContext
+from penstock.telemetry.paths import attempt_span
 from penstock_runner.workers.messages import Run
 
 
@@ -44,5 +44,5 @@ def described(run: Run, callback_url: str | msgspec.UnsetType = msgspec.UNSET) -
 
 def carried_to(run: Run) -> Carried:
     """The attempt's span, under which the function's own spans belong, and what is passed on with it."""
-    span = SpanContext(run.trace_id, span_id(run.execution_id, "attempt", str(run.attempt)))
+    span = SpanContext(run.trace_id, attempt_span(run.execution_id, run.attempt))
     return Carried(span, run.tracestate, run.baggage)

@@ -66,6 +66,8 @@ class Run(Message, frozen=True, tag="run"):
     members: list[Given] = []
     tracestate: str = ""
     baggage: str = ""
+    span_id: str = ""
+    """Of the attempt; empty for Python, which makes it when it needs it."""
 
 
 class Outcomes(Message, frozen=True, tag="outcomes"):

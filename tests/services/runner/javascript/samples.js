@@ -2,7 +2,7 @@
 // JavaScript functions that end in every way, for the tests of the runner with the Node host.
 
 const { existsSync, readdirSync, writeFileSync } = require('node:fs');
-const { assignOptions, awaitResult, cancelExecution, defer, getExecution, getExecutionResult } = require('@defer/client');
+const { assignOptions, awaitResult, cancelExecution, defer, getExecution, getExecutionResult, reRunExecution } = require('@defer/client');
 const { context } = require('penstock');
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
@@ -63,9 +63,14 @@ exports.orders = defer(async function orders() {
   const execution = await assignOptions(exports.ignores, { delay: '1h' })();
   const before = await getExecution(execution.id);
   const refusal = await getExecutionResult(execution.id).catch((error) => error.name);
-  await cancelExecution(execution.id, true);
+  const own = await cancelExecution(context().executionId).catch((error) => error.name);
+  const { state: after } = await cancelExecution(execution.id);
   const failure = await awaitResult(exports.fails)(null).catch((error) => error.message);
-  return { about, before: before.id === execution.id, refusal, failure };
+  return { about, before: before.functionName, refusal, own, after, failure };
+});
+
+exports.runsAgain = defer(async function runsAgain(id) {
+  return (await reRunExecution(id)).id;
 });
 
 exports.repeats = defer(async function repeats() {
@@ -98,3 +103,15 @@ exports.asksForTime = defer(async function asksForTime() {
   await new Promise((resolve) => setTimeout(resolve, 800));
   return 'in time';
 }, { maxDuration: 0.4 });
+
+exports.half = defer(async function half() {
+  const cut = 'x😀'.slice(0, 2);
+  await exports.about(cut);
+  return cut;
+});
+
+exports.nested = defer(async function nested(depth) {
+  let value = 0;
+  for (let at = 0; at < depth; at += 1) value = [value];
+  return value;
+});

@@ -5,8 +5,10 @@ const { createHash } = require('node:crypto');
 const { current } = require('../current.cjs');
 const { isDeferred, nameOf } = require('../deferred.cjs');
 const { milliseconds } = require('../duration.cjs');
+const { stringify } = require('../json.cjs');
 const {
   DeferError,
+  ExecutionNotReschedulable,
   ExecutionResultNotAvailable,
   ExecutionResultNotAvailableYet,
   translated,
@@ -23,17 +25,6 @@ const RETRY_DEFAULTS = {
   randomizationFactor: 0.5,
   multiplier: 1.5,
   maxInterval: 600,
-};
-
-/** State of an execution -> what Defer calls it. */
-const STATES = {
-  queued: 'created',
-  scheduled: 'created',
-  running: 'started',
-  waiting: 'started',
-  retrying: 'started',
-  cancelling: 'aborting',
-  succeeded: 'succeed',
 };
 
 /** Make a function one that is enqueued when it is called. */
@@ -141,24 +132,38 @@ function awaitResult(fn) {
     try {
       return await ask('ask', 'result', id, json({ timeout: null }));
     } catch (error) {
-      throw failureOf(error, id);
+      throw await failureOf(error, id);
     }
   };
 }
 
-function failureOf(error, id) {
+async function failureOf(error, id) {
   const failed = error.members;
   if (failed?.state === undefined) return error;
-  if (failed.state !== 'failed') return new DeferError(`execution "${id}" was "${failed.state}"`);
+  if (failed.state !== 'failed') return new DeferError(`execution "${id}" was "${(await look(id)).state}"`);
   const failure = new DeferError(failed.message || `execution ${id} has failed`);
   if (failed.stack) failure.stack = failed.stack;
   return failure;
 }
 
-/** Id and state; the other members are asked for over HTTP. */
+/** The execution, and its result once there is one: the older client has it there. */
 async function getExecution(id) {
-  const state = await ask('ask', 'state', id, json({}));
-  return { id, state: STATES[state] ?? state };
+  const found = await look(id);
+  if (found.state === 'succeed' || found.state === 'failed') found.result = await getExecutionResult(id);
+  return found;
+}
+
+async function look(id) {
+  const found = await ask('ask', 'defer', id, json({}));
+  return {
+    id: found.id,
+    state: found.state,
+    functionName: found.function_name,
+    functionId: found.function_id,
+    scheduledAt: new Date(found.scheduled_at),
+    updatedAt: new Date(found.updated_at),
+    createdAt: new Date(found.created_at),
+  };
 }
 
 async function getExecutionResult(id) {
@@ -167,26 +172,31 @@ async function getExecutionResult(id) {
   } catch (error) {
     if (error.code === 'timeout') throw new ExecutionResultNotAvailableYet();
     const failed = error.members;
-    if (failed?.state === 'failed') return { name: failed.type, message: failed.message, stack: failed.stack };
+    if (failed?.state === 'failed') {
+      return { name: failed.type || failed.code, message: failed.message, cause: null, stack: failed.stack };
+    }
     throw failed?.state === undefined ? error : new ExecutionResultNotAvailable();
   }
 }
 
 async function cancelExecution(id, force = false) {
-  await ask('ask', 'cancel', id, json({ force }));
-  return getExecution(id);
+  // Without force only what has not begun is cancelled.
+  await ask('ask', 'cancel', id, json(force ? { force: true } : { attempts_max: 0 }));
+  return look(id);
 }
 
 async function rescheduleExecution(id, value) {
   const now = Date.now();
   const startsAt = instantOf(value, now, 'rescheduleExecution');
   const wait = startsAt === undefined || startsAt <= now ? null : (startsAt - now) / 1000;
-  await ask('ask', 'reschedule', id, json({ delay: wait }));
-  return getExecution(id);
+  const { state } = await look(id);
+  if (state !== 'created') throw new ExecutionNotReschedulable(`cannot reschedule execution in ${state} state`);
+  await ask('ask', 'reschedule', id, json({ delay: wait, or_discard: true }));
+  return look(id);
 }
 
 async function reRunExecution(id) {
-  return getExecution(await ask('ask', 'rerun', id, json({})));
+  return look(await ask('ask', 'rerun', id, json({})));
 }
 
 /** Lists are pages of the view, which a worker process does not see. */
@@ -212,7 +222,7 @@ function outside() {
 }
 
 function json(value) {
-  return Buffer.from(JSON.stringify(value), 'utf8');
+  return Buffer.from(stringify(value), 'utf8');
 }
 
 module.exports = {

@@ -35,4 +35,10 @@ function translated(error, [operation]) {
   return translation;
 }
 
-module.exports = { DeferError, ExecutionResultNotAvailable, ExecutionResultNotAvailableYet, translated };
+module.exports = {
+  DeferError,
+  ExecutionNotReschedulable,
+  ExecutionResultNotAvailable,
+  ExecutionResultNotAvailableYet,
+  translated,
+};
