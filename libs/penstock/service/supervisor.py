@@ -68,14 +68,23 @@ class Supervisor:
                 child = Child(part, self._environment(), self.tell)
                 self.children.append(child)
                 await child.start()
-            for child in self.children:
-                await child.until_ready()
+            await self._until_ready()
         except BaseException:
+            self._leave_no_time_but_to_runners()
             await self.stop()
             raise
         self._tasks = [asyncio.create_task(self._keep(child)) for child in self.children]
         if self.server is not None:
             self._tasks.append(asyncio.create_task(self._keep_server(self.server)))
+
+    async def _until_ready(self) -> None:
+        """Raises the first refusal at once: an app that cannot be loaded need not wait for the other services."""
+        waiting = [asyncio.create_task(child.until_ready()) for child in self.children]
+        try:
+            for each in asyncio.as_completed(waiting):
+                await each
+        finally:
+            await cancel_all(waiting)
 
     @property
     def http_port(self) -> int:
@@ -108,6 +117,12 @@ class Supervisor:
         """Leave no time: what is lost that way comes back from the log."""
         for child in self.children:
             child.kill()
+
+    def _leave_no_time_but_to_runners(self) -> None:
+        """Whoever waits to read a refusal should not wait for services that only began; attempts are handed back."""
+        for child in self.children:
+            if "runner" not in child.part.services:
+                child.kill()
 
     def _embedded(self) -> EmbeddedServer:
         known = passwords(self.settings.data_path)
