@@ -24,7 +24,7 @@ Hidden = Annotated[int | None, Parameter(show=False)]
 
 
 def serve(
-    *services: str,
+    *services: Annotated[str, Parameter(help="ingest, scheduler, runner, notifier, query: one or several.")],
     port: Annotated[int | None, Parameter(help="HTTP port, also for the health of services without routes.")] = None,
     report_to: Hidden = None,
     parent: Hidden = None,
