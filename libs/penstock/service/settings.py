@@ -149,7 +149,8 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Variables with our prefix that are no setting, each with the setting that is most like it."""
     known = sorted(PREFIX + name.upper() for name in Settings.__struct_fields__)
     given = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
-    return [name + "".join(f" (did you mean {each}?)" for each in get_close_matches(name, known, 1, 0.8)) for name in given]
+    near = {name: get_close_matches(name, known, 1, 0.8) for name in given}
+    return [name + "".join(f" (did you mean {each}?)" for each in near[name]) for name in given]
 
 
 def listed(text: str) -> frozenset[str]:
