@@ -23,7 +23,7 @@ def test_the_panel_says_all_that_a_newcomer_needs(tmp_path: Path) -> None:
             f"nats://127.0.0.1:{product.nats_port}",
             key,
             "add, fail, order, work",
-            "call add --args '[...]'",
+            "call add --args '[1, 1]'",
             "/  (sign in with the API key)",
             "curl",
             "jaegertracing/jaeger:2.20.0",

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from penstock.cli.options import Node, node_folder
 from penstock.cli.output import Json, console, fail, fail_with, print_json_line
+from penstock.cli.sample import UNKNOWN
 from penstock.domain.errors import Rejected
 from penstock.jetstream.refused import StartRefused
 from penstock.service.keys import key_path
@@ -25,6 +26,7 @@ from penstock.service.settings import Settings, load_settings, unknown_variables
 from penstock.service.supervisor import Supervisor, tell_in_a_line, tell_on_stderr
 
 EXAMPLE_APP = "penstock.examples.all:app"
+EXAMPLE_CALL = ("remind", '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]')
 JAEGER = "docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger:2.20.0"
 TRACING = (
     "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
@@ -159,8 +161,7 @@ def _next_lines(supervisor: Supervisor, url: str) -> list[str]:
         )
         if value != usual and (name != "PENSTOCK_DATA_DIR" or not settings.api_key)
     )
-    function = "remind" if "remind" in supervisor.functions else (supervisor.functions or ["FUNCTION"])[0]
-    arguments = '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]' if function == "remind" else "[...]"
+    function, arguments = EXAMPLE_CALL if settings.app == EXAMPLE_APP else supervisor.sample or ("FUNCTION", UNKNOWN)
     key = "$PENSTOCK_API_KEY" if settings.api_key else f"$(cat {key_path(settings)})"
     lines = [
         "Next, in a second terminal:",

@@ -101,6 +101,12 @@ class Supervisor:
         """Names of the functions that the runners found."""
         return sorted({name for child in self.children for name in child.report.get("functions", ())})
 
+    @property
+    def sample(self) -> tuple[str, str] | None:
+        """A function that can be called, and its arguments as JSON."""
+        found = [child.report["sample"] for child in self.children if child.report.get("sample")]
+        return (found[0][0], found[0][1]) if found else None
+
     async def stop(self) -> None:
         """Runners first, so that what they finish can still be stored and read; nats-server last."""
         self._stopping = True
