@@ -19,7 +19,7 @@ FACTS_MAX = 200
 """The page shows so many of the latest facts; the API has all."""
 FACT_CHARS_MAX = 2000
 LINES_MAX = 200
-"""And so many of the latest lines."""
+"""And so many of the latest lines of the latest attempts."""
 _COMMON = ("kind", "n", "at", "id", "v")
 
 
@@ -102,9 +102,9 @@ def _lines(lines: Sequence[StoredLine]) -> str:
     if not lines:
         return ""
     shown = lines[-LINES_MAX:]
-    note = f"<p>The latest {len(shown)} of {len(lines)}.</p>" if len(shown) < len(lines) else ""
     text = "\n".join(f"{rfc3339(each.line.at)[11:23]} {each.attempt} {each.line.text}" for each in shown)
-    return f"<h2>Lines</h2>{note}<p>Time, attempt, and what the function wrote.</p><pre>{escape(text)}</pre>"
+    note = f"Time, attempt, and what the function wrote; the latest {LINES_MAX}."
+    return f"<h2>Lines</h2><p>{note}</p><pre>{escape(text)}</pre>"
 
 
 def _deliveries(deliveries: Sequence[Delivery]) -> str:

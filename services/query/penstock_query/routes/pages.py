@@ -23,6 +23,9 @@ from penstock_query.shapes import execution_shape
 from penstock_query.view import View
 
 DELIVERIES_MAX = 20
+ATTEMPTS_WITH_LINES = 5
+REFRESHED_FACTS_MAX = 2000
+"""Reading a longer history every few seconds would cost others their answers."""
 
 
 def page_routes(view: View, sessions: Sessions) -> list[ControllerRouterHandler]:
@@ -63,11 +66,16 @@ async def _page(view: View, sessions: Sessions, execution_id: str, request: AnyR
     state = fold_recorded(recorded)
     assert state is not None
     wanted = NotificationFilter(execution_id=execution_id)
-    lines = await view.lines.read(execution_id, _last_attempt(recorded))
+    last = _last_attempt(recorded)
+    lines = await view.lines.read(execution_id, last, max(1, last - ATTEMPTS_WITH_LINES + 1))
     told = await view.reads.notifications(wanted, DELIVERIES_MAX, None)
     marks = Marks(sessions.form_mark(session_of(dict(request.scope["headers"]))), secrets.token_hex(16))
     body = execution_page(state, recorded, lines, told.items, marks, view.trace_url)
-    return page_answer(f"{state.function} {state.state}", body, head="" if state.is_final else REFRESH)
+    return page_answer(
+        f"{state.function} {state.state}",
+        body,
+        head=REFRESH if not state.is_final and len(recorded) <= REFRESHED_FACTS_MAX else "",
+    )
 
 
 def _last_attempt(recorded: list[Recorded]) -> int:
