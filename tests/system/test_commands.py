@@ -128,6 +128,31 @@ def test_tail_prints_changes_as_they_come(product: Penstock) -> None:
         assert tail.wait(10) == 130
 
 
+def test_a_trigger_says_where_to_see_what_it_starts(product: Penstock) -> None:
+    """The command that it names lists the executions of the event."""
+    last = product.run("trigger", "order.created", "--data", '{"total": 3}').stdout.splitlines()[-1]
+    assert last.startswith("what it starts: penstock executions list --event ")
+    event = last.rpartition(" ")[2]
+    until(lambda: product.json("executions", "list", "--event", event)["data"], 20)
+
+
+def test_a_paused_function_is_seen_in_the_list(product: Penstock) -> None:
+    """Below the table, until it is resumed."""
+    assert product.run("functions", "pause", "work").returncode == 0
+    try:
+        assert "paused: work" in product.run("functions", "list").stdout
+    finally:
+        assert product.run("functions", "resume", "work").returncode == 0
+    assert "paused" not in product.run("functions", "list").stdout
+
+
+def test_a_wrong_target_of_a_limit_is_told_how_targets_are_written(product: Penstock) -> None:
+    """There may be none in the list to learn from."""
+    refused = product.run("limits", "set", "fn:add", "5")
+    assert refused.returncode == 1
+    assert "Write environment, function:NAME," in refused.stderr
+
+
 def test_functions_are_listed_with_what_starts_them(product: Penstock) -> None:
     """The list shows the registry."""
     listed = product.json("functions", "list")["data"]
@@ -151,7 +176,7 @@ def test_doctor_finds_a_fresh_installation_well(product: Penstock) -> None:
     """All of its checks pass, and it says so with exit code 0."""
     report = product.json("doctor")
     assert report["ok"]
-    wanted = {"permissions", "disk", "NATS server", "clock", "streams", "storage", "API", "view"}
+    wanted = {"settings", "permissions", "disk", "NATS server", "clock", "streams", "storage", "API", "view"}
     assert {line["check"] for line in report["data"]} == wanted
 
 

@@ -14,7 +14,7 @@ from penstock_process import Penstock, penstock, until
 
 
 def test_the_panel_says_all_that_a_newcomer_needs(tmp_path: Path) -> None:
-    """Addresses, key, functions, what to type next, and how to see traces: in one panel, once everything is ready."""
+    """Addresses, key, functions, what to type next, and how to see traces: once everything is ready."""
     with penstock(tmp_path) as product:
         panel = product.out.read_text()
         key = (product.data / "api-key").read_text().strip()
@@ -23,7 +23,8 @@ def test_the_panel_says_all_that_a_newcomer_needs(tmp_path: Path) -> None:
             f"nats://127.0.0.1:{product.nats_port}",
             key,
             "add, fail, order, work",
-            "call add --args '[...]'",
+            "call add --args '[1, 1]'",
+            "/  (sign in with the API key)",
             "curl",
             "jaegertracing/jaeger:2.20.0",
             "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",

@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.domain.errors import Rejected
-from penstock.service.settings import listed, load_settings
+from penstock.service.settings import listed, load_settings, unknown_variables
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,9 @@ def test_addresses_in_tokens_follow_the_url_of_clients() -> None:
     assert load_settings({"PENSTOCK_URL": "http://inside:80"}).public_url == "http://inside:80"
     both = {"PENSTOCK_URL": "http://inside:80", "PENSTOCK_PUBLIC_URL": "https://penstock.example"}
     assert load_settings(both).public_url == "https://penstock.example"
+
+
+def test_a_misspelt_variable_is_named_with_the_one_that_was_meant() -> None:
+    """A variable with our prefix that is no setting has no effect, which nobody should have to find out."""
+    environ = {"PENSTOCK_HTTP_PRT": "1", "PENSTOCK_ENV": "dev", "PATH": "/bin", "PENSTOCK_XYZZY_Q": "1"}
+    assert unknown_variables(environ) == ["PENSTOCK_HTTP_PRT (did you mean PENSTOCK_HTTP_PORT?)", "PENSTOCK_XYZZY_Q"]

@@ -19,7 +19,7 @@ AWAY_SECONDS = 60
 
 
 def call(
-    function: str,
+    function: Annotated[str, Parameter(help="Its name; `penstock functions list` has them.")],
     *,
     args: Annotated[str, Parameter(help="Positional arguments as a JSON array.")] = "[]",
     kwargs: Annotated[str, Parameter(help="Keyword arguments as a JSON object.")] = "{}",

@@ -2,8 +2,8 @@
 
 import os
 
-from penstock.cli.output import Json, print_json, print_table
-from penstock.service.settings import PREFIX, SECRET, Settings, explanations, load_settings
+from penstock.cli.output import Json, console, print_json, print_table
+from penstock.service.settings import PREFIX, SECRET, Settings, explanations, load_settings, unknown_variables
 
 HIDDEN = "(set, hidden)"
 
@@ -19,6 +19,8 @@ def config(*, as_json: Json = False) -> None:
         [(row["variable"], _value(row), row["meaning"]) for row in rows],
         "",
     )
+    for variable in unknown_variables():
+        console.print(f"without effect: {variable}", markup=False)
 
 
 def _rows(settings: Settings) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from penstock.jetstream.server import is_synced
 from penstock.ports import Unavailable
 from penstock.service.access import open_connection, read_passwords
 from penstock.service.keys import find_key, key_path
-from penstock.service.settings import Settings, load_settings
+from penstock.service.settings import Settings, load_settings, unknown_variables
 from penstock.wire.names import Names
 
 Level = Literal["ok", "warn", "fail"]
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
 
 
 def doctor(*, as_json: Json = False) -> None:
-    """Check data directory, disk, NATS, clock, streams, storage, API and view. Exit code 1 if something fails."""
+    """Check settings, data directory, disk, NATS, clock, streams, storage, API and view; exit code 1 if one fails."""
     findings = asyncio.run(_examine(load_settings()))
     worst = max((("ok", "warn", "fail").index(finding.level) for finding in findings), default=0)
     if as_json:
@@ -59,7 +59,14 @@ def doctor(*, as_json: Json = False) -> None:
 
 
 async def _examine(settings: Settings) -> list[Finding]:
-    return [*_files(settings), *_disk(settings), *[finding async for finding in _nats(settings)]]
+    return [*_variables(), *_files(settings), *_disk(settings), *[finding async for finding in _nats(settings)]]
+
+
+def _variables() -> list[Finding]:
+    unknown = unknown_variables()
+    if not unknown:
+        return [Finding("ok", "settings", "every PENSTOCK_* variable is one")]
+    return [Finding("warn", "settings", f"without effect: {', '.join(unknown)}", "`penstock config` lists them all.")]
 
 
 def _files(settings: Settings) -> list[Finding]:

@@ -2,15 +2,28 @@
 
 from typing import Any
 
-from penstock.cli.exchange import ask_page
-from penstock.cli.output import Json
+from penstock.cli.api import Api
+from penstock.cli.exchange import print_page
+from penstock.cli.limits import print_paused
+from penstock.cli.output import Json, print_json
+from penstock.domain.limits import page_items_max
+from penstock.service.settings import load_settings
 
 COLUMNS = ("function", "starts on", "runs", "retries", "concurrency", "timeout", "version", "runners")
 
 
 def list_(*, as_json: Json = False) -> None:
     """List functions with what starts them and their options."""
-    ask_page("/v1/functions", COLUMNS, _row, "No function yet. Start a runner: penstock up module:app", as_json=as_json)
+    with Api(load_settings(), as_json=as_json) as api:
+        answer = api.get("/v1/functions", {"limit": str(page_items_max)})
+        if as_json:
+            print_json(answer)
+            return
+        print_page(answer, COLUMNS, _row, "No function yet. Start a runner: penstock up module:app")
+        # The scheduler knows them, which may be away: the list is good without.
+        limits = api.look("/v1/limits")
+        if limits is not None and limits.status_code < 400:
+            print_paused(api.read(limits))
 
 
 def _row(function: dict[str, Any]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from penstock.domain.errors import Rejected
 Author = Annotated[str | None, Parameter(help="Who does it; by default the name of the user.")]
 Key = Annotated[str, Parameter(help="Only executions with this concurrency key.")]
 
+TARGETS = "environment, function:NAME, limit:NAME, throttle:NAME or rate_limit:NAME"
 KINDS = {"function": "functions", "limit": "shared", "throttle": "throttles", "rate_limit": "rate-limits"}
 
 
@@ -24,28 +25,33 @@ def list_(*, as_json: Json = False) -> None:
 def _print_limits(answer: dict[str, Any]) -> None:
     rows = [_row(limit) for limit in answer["limits"]]
     print_table(("target", "limit", "declared", "used"), rows, "No limit is declared or set.")
-    for pause in answer["paused"]:
-        what = pause["function"] or "the environment"
-        console.print(f"paused: {what}" + (f", key {pause['key']}" if pause.get("key") else ""))
+    print_paused(answer)
     for function, count in answer["waiting"].items():
         console.print(f"waiting: {count} of {function}")
 
 
+def print_paused(answer: dict[str, Any]) -> None:
+    """A line for each pause in an answer of /v1/limits."""
+    for pause in answer["paused"]:
+        what = pause["function"] or "the environment"
+        console.print(f"paused: {what}" + (f", key {pause['key']}" if pause.get("key") else ""), markup=False)
+
+
 def set_(
-    target: str,
+    target: Annotated[str, Parameter(help=f"What it is a limit of: {TARGETS}.")],
     limit: Annotated[str, Parameter(help="A number; `default` takes an earlier change back.")],
     *,
     author: Author = None,
     as_json: Json = False,
 ) -> None:
-    """Set TARGET (environment, function:NAME, limit:NAME, throttle:NAME or rate_limit:NAME) to LIMIT."""
+    """Set the limit of TARGET to LIMIT."""
     if limit != "default" and not limit.isdecimal():
         raise Rejected("invalid_option", f"The limit is a number or `default`, not {limit!r:.80}.")
     path = "/v1/limits/environment"
     if target != "environment":
         kind, _, name = target.partition(":")
         if kind not in KINDS or not name:
-            raise Rejected("invalid_option", f"{target!r:.80} is no target; they are in `penstock limits list`.")
+            raise Rejected("invalid_option", f"{target!r:.80} is no target. Write {TARGETS}.")
         path = f"/v1/limits/{KINDS[kind]}/{segment(name)}"
     body = {"limit": None if limit == "default" else int(limit), "author": author or getpass.getuser()}
     order(path, body, lambda answer: f"limit of {answer['target']}: {limit}", as_json=as_json, method="PUT")

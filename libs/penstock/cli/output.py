@@ -23,6 +23,8 @@ usage_errors = Console(stderr=True, highlight=False)
 """For mistakes in the command itself, which come in a frame: what does not fit must go to the next line."""
 
 NARROW_COLUMNS = 110
+EXAMPLES = {"--data": '{"a": 1}', "--kwargs": '{"a": 1}', "--result": '{"ok": true}'}
+"""What the JSON of an option may look like, where it is not an array."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 UNBROKEN = frozenset({"id", "state", "created", "variable", "took"})
@@ -118,5 +120,6 @@ def parse_json(text: str, what: str) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise Rejected(
-            "invalid_json", f"{what} is not valid JSON: {error}. Quote it for the shell: {what} '[1, 2]'"
+            "invalid_json",
+            f"{what} is not valid JSON: {error}. Quote it for the shell: {what} '{EXAMPLES.get(what, '[1, 2]')}'",
         ) from None

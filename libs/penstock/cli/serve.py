@@ -9,6 +9,7 @@ import structlog
 from cyclopts import Parameter
 
 from penstock.cli.output import errors, fail
+from penstock.cli.sample import sample_call
 from penstock.domain.errors import CATALOGUE, Rejected
 from penstock.jetstream.refused import StartRefused
 from penstock.ports import Unavailable
@@ -24,7 +25,7 @@ Hidden = Annotated[int | None, Parameter(show=False)]
 
 
 def serve(
-    *services: str,
+    *services: Annotated[str, Parameter(help="ingest, scheduler, runner, notifier, query: one or several.")],
     port: Annotated[int | None, Parameter(help="HTTP port, also for the health of services without routes.")] = None,
     report_to: Hidden = None,
     parent: Hidden = None,
@@ -78,7 +79,12 @@ def _run(settings: Settings, services: tuple[str, ...], *, http: bool, report_to
         else:
             report(
                 report_to,
-                {"functions": runtime.functions, "http_port": runtime.http_port, "problems": problems},
+                {
+                    "functions": runtime.functions,
+                    "sample": sample_call(filter(None, map(runtime.registry.get, runtime.functions))),
+                    "http_port": runtime.http_port,
+                    "problems": problems,
+                },
             )
             os.close(report_to)
 

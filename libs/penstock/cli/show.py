@@ -26,6 +26,7 @@ FIELDS = (
     "restarted_from",
     "trace_id",
     "trace_url",
+    "page",
     "sequence",
 )
 RESULT_CHARS_MAX = 2000
@@ -40,10 +41,11 @@ def show_(
     as_json: Json = False,
 ) -> None:
     """Show EXECUTION with its arguments, result, attempts, steps and facts."""
-    path = f"/v1/executions/{segment(execution)}"
+    path, settings = f"/v1/executions/{segment(execution)}", load_settings()
     cut: list[str] = []
-    with Api(load_settings(), as_json=as_json) as api:
+    with Api(settings, as_json=as_json) as api:
         shown = dict(api.get(path))
+        shown["page"] = f"{settings.page_url}/executions/{shown['id']}"
         shown["arguments"] = api.get(f"{path}/arguments")
         if shown["state"] == "succeeded":
             shown["result"] = api.get(f"{path}/result")

@@ -1,6 +1,6 @@
 """`penstock trigger NAME --data JSON`: publish an event over HTTP."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -9,7 +9,7 @@ from penstock.cli.output import Json, parse_json
 
 
 def trigger(
-    name: str,
+    name: Annotated[str, Parameter(help="The event's name, such as order.created.")],
     *,
     data: Annotated[str, Parameter(help="The event's data as JSON.")] = "null",
     id: Annotated[  # noqa: A002 - it is the name of the option
@@ -26,6 +26,10 @@ def trigger(
         body = {"specversion": "1.0", "id": id, "source": source, "type": name, "data": value}
         headers = {"Content-Type": "application/cloudevents+json"}
     order(
-        "/v1/events", body, lambda answer: f"accepted: event {answer['id']} at {answer['sequence']}",
-        as_json=as_json, headers=headers,
+        "/v1/events", body, _sentence, as_json=as_json, headers=headers,
     )  # fmt: skip
+
+
+def _sentence(answer: dict[str, Any]) -> str:
+    accepted = f"accepted: event {answer['id']} at {answer['sequence']}"
+    return f"{accepted}\nwhat it starts: penstock executions list --event {answer['id']}"

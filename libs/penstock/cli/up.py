@@ -10,22 +10,23 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from penstock.cli.options import Node, node_folder
 from penstock.cli.output import Json, console, fail, fail_with, print_json_line
+from penstock.cli.sample import UNKNOWN
 from penstock.domain.errors import Rejected
 from penstock.jetstream.refused import StartRefused
 from penstock.service.keys import key_path
 from penstock.service.logs import configure_logs, is_json, refuse_in_a_line
 from penstock.service.notify_config import check_secrets, load_config
-from penstock.service.settings import Settings, load_settings
+from penstock.service.settings import Settings, load_settings, unknown_variables
 from penstock.service.supervisor import Supervisor, tell_in_a_line, tell_on_stderr
 
 EXAMPLE_APP = "penstock.examples.all:app"
+EXAMPLE_CALL = ("remind", '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]')
 JAEGER = "docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger:2.20.0"
 TRACING = (
     "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
@@ -66,6 +67,8 @@ def up(
 
 async def _run(settings: Settings, as_json: bool) -> int:
     tell = tell_in_a_line if is_json(settings) else tell_on_stderr
+    for variable in unknown_variables():
+        tell(f"this variable is no setting: {variable}")
     supervisor = Supervisor(settings, tell)
     stopping = asyncio.Event()
     starting = asyncio.create_task(supervisor.start())
@@ -90,7 +93,11 @@ async def _run(settings: Settings, as_json: bool) -> int:
     if as_json:
         print_json_line(_facts(supervisor))
     else:
-        console.print(_panel(supervisor))
+        with console:
+            console.print(_panel(supervisor))
+            # Outside of the frame and never wrapped by us, so that it can be copied from a narrow terminal, too.
+            for line in _next_lines(supervisor, supervisor_url(supervisor)):
+                console.print(line, markup=False, soft_wrap=True)
     await stopping.wait()
     if not as_json:
         tell("stopping; press Ctrl-C again to leave no time")
@@ -98,10 +105,15 @@ async def _run(settings: Settings, as_json: bool) -> int:
     return 0
 
 
+def supervisor_url(supervisor: Supervisor) -> str:
+    """Where the HTTP port of this start is."""
+    return f"http://{supervisor.settings.http_host}:{supervisor.http_port}"
+
+
 def _facts(supervisor: Supervisor) -> dict[str, Any]:
     settings = supervisor.settings
     facts: dict[str, Any] = {
-        "url": f"http://{settings.http_host}:{supervisor.http_port}",
+        "url": supervisor_url(supervisor),
         "nats_url": supervisor.nats_url if supervisor.server is not None else "PENSTOCK_NATS_URL",
         "app": settings.app,
         "node": settings.node,
@@ -124,14 +136,12 @@ def _panel(supervisor: Supervisor) -> Panel:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("API", f"{facts['url']}  (OpenAPI at /schema, with the key)")
+    table.add_row("Pages", f"{facts['url']}/  (sign in with the API key)")
+    table.add_row("API", f"{facts['url']}/v1  (OpenAPI at /schema, with the key)")
     table.add_row("NATS", facts["nats_url"] + ("  (user trigger, password: the API key)" if supervisor.server else ""))
     table.add_row("API key", _key_line(supervisor))
     table.add_row("Functions", Text(shown))
-    lines = [Text(line, overflow="fold") for line in _next_lines(supervisor, facts["url"])]
-    lines += [Text(""), Text("Traces: start Jaeger, set these, start again", style="bold"), Text(f"  {JAEGER}")]
-    lines += [Text(f"  export {line}") for line in TRACING]
-    return Panel(Group(table, Text(""), Text("Next", style="bold"), *lines), title="Penstock runs", expand=False)
+    return Panel(table, title="Penstock runs", expand=False)
 
 
 def _key_line(supervisor: Supervisor) -> str:
@@ -151,14 +161,18 @@ def _next_lines(supervisor: Supervisor, url: str) -> list[str]:
         )
         if value != usual and (name != "PENSTOCK_DATA_DIR" or not settings.api_key)
     )
-    function = "remind" if "remind" in supervisor.functions else (supervisor.functions or ["FUNCTION"])[0]
-    arguments = '["shop/web", 7, "A broken link", "https://example.org/7", "ann"]' if function == "remind" else "[...]"
+    function, arguments = EXAMPLE_CALL if settings.app == EXAMPLE_APP else supervisor.sample or ("FUNCTION", UNKNOWN)
     key = "$PENSTOCK_API_KEY" if settings.api_key else f"$(cat {key_path(settings)})"
-    return [
+    lines = [
+        "Next, in a second terminal:",
         f"  {prefix}{_program()} call {function} --args '{arguments}' --wait",
         f"  {prefix}{_program()} executions list",
         f'  curl {url}/v1/events -H "Authorization: Bearer {key}" --json \'{{"name": "hello.world", "data": 1}}\'',
     ]
+    if not settings.trace_url:
+        lines += ["Traces: start Jaeger, set these, start again:", f"  {JAEGER}"]
+        lines += [f"  export {line}" for line in TRACING]
+    return lines
 
 
 def _program() -> str:

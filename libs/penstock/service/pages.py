@@ -12,16 +12,20 @@ from urllib.parse import parse_qs
 from penstock.service.problems import Answer
 from penstock.service.session import COOKIE, SESSION_SECONDS, Sessions
 
+HOME = "/"
 PAGES = "/executions/"
-"""Addresses of pages begin so."""
+"""Addresses of all other pages begin so."""
 SIGN_IN = "/session"
 AGAIN = "again"
+"""A parameter that says: the browser was here before, so it has sent the session if it has one."""
 FORM_BYTES_MAX = 16 * 1024
-_NEXT = re.compile(r"/executions/[0-9a-f]{32}")
+_NEXT = re.compile(r"/(executions/[0-9a-f]{32})?")
+REFRESH = '<meta http-equiv="refresh" content="5">'
+"""For the head of a page whose subject still changes."""
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;background:#fff}
-h1{font-size:1.3rem}h2{font-size:1rem;margin-top:2rem}
+nav{font-size:.9em}h1{font-size:1.3rem}h2{font-size:1rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;
 border-bottom:1px solid #ddd}
 td:last-child{overflow-wrap:anywhere;width:99%}td:not(:last-child),th{white-space:nowrap}
@@ -48,7 +52,7 @@ HEADERS = {
 
 def is_page(path: str) -> bool:
     """Whether the address is one of a page, at whose door a session counts as well as the key."""
-    return path.startswith(PAGES) or path == SIGN_IN
+    return path in (HOME, SIGN_IN) or path.startswith(PAGES)
 
 
 def page_answer(title: str, body: str, status: int = 200, *, head: str = "") -> Answer:
@@ -94,10 +98,12 @@ class Door:
             return None
         if method not in ("GET", "HEAD"):
             return message_page("Signed out", "The session has run out. Open the page again.", 401)
-        if query != AGAIN.encode():
+        given = query.decode("latin-1").split("&")
+        if AGAIN not in given:
             # Coming from a link elsewhere, a browser keeps a strict cookie back. Coming from here, it sends it.
-            refresh = f'<meta http-equiv="refresh" content="0;url={escape(path)}?{AGAIN}">'
-            link = f'<p><a href="{escape(path)}?{AGAIN}">Go on</a></p>'
+            address = escape(f"{path}?{'&'.join([*filter(None, given), AGAIN])}")
+            refresh = f'<meta http-equiv="refresh" content="0;url={address}">'
+            link = f'<p><a href="{address}">Go on</a></p>'
             return page_answer("One moment", link, head=refresh)
         return sign_in_page(path)
 
@@ -106,7 +112,7 @@ class Door:
         fields = form_fields(body)
         where = fields.get("next", "")
         if not _NEXT.fullmatch(where):
-            return message_page("Not here", "Open the page of an execution to sign in.", 400)
+            return message_page("Not here", "Open the first page (/) to sign in.", 400)
         if not self._sessions.is_key(fields.get("key", "").strip()):
             return sign_in_page(where, "This is not the API key.")
         cookie = f"{COOKIE}={self._sessions.begin()}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Strict"

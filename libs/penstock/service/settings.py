@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
@@ -142,6 +143,14 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
                 "invalid_option", f"{PREFIX}{name.upper()} is one of {wanted}, not {str(getattr(settings, name))[:80]}."
             )
     return settings
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with our prefix that are no setting, each with the setting that is most like it."""
+    known = sorted(PREFIX + name.upper() for name in Settings.__struct_fields__)
+    given = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    near = {name: get_close_matches(name, known, 1, 0.8) for name in given}
+    return [name + "".join(f" (did you mean {each}?)" for each in near[name]) for name in given]
 
 
 def listed(text: str) -> frozenset[str]:

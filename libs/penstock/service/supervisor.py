@@ -68,14 +68,23 @@ class Supervisor:
                 child = Child(part, self._environment(), self.tell)
                 self.children.append(child)
                 await child.start()
-            for child in self.children:
-                await child.until_ready()
+            await self._until_ready()
         except BaseException:
+            self._leave_no_time_but_to_runners()
             await self.stop()
             raise
         self._tasks = [asyncio.create_task(self._keep(child)) for child in self.children]
         if self.server is not None:
             self._tasks.append(asyncio.create_task(self._keep_server(self.server)))
+
+    async def _until_ready(self) -> None:
+        """Raises the first refusal at once: an app that cannot be loaded need not wait for the other services."""
+        waiting = [asyncio.create_task(child.until_ready()) for child in self.children]
+        try:
+            for each in asyncio.as_completed(waiting):
+                await each
+        finally:
+            await cancel_all(waiting)
 
     @property
     def http_port(self) -> int:
@@ -91,6 +100,12 @@ class Supervisor:
     def functions(self) -> list[str]:
         """Names of the functions that the runners found."""
         return sorted({name for child in self.children for name in child.report.get("functions", ())})
+
+    @property
+    def sample(self) -> tuple[str, str] | None:
+        """A function that can be called, and its arguments as JSON."""
+        found = [child.report["sample"] for child in self.children if child.report.get("sample")]
+        return (found[0][0], found[0][1]) if found else None
 
     async def stop(self) -> None:
         """Runners first, so that what they finish can still be stored and read; nats-server last."""
@@ -108,6 +123,12 @@ class Supervisor:
         """Leave no time: what is lost that way comes back from the log."""
         for child in self.children:
             child.kill()
+
+    def _leave_no_time_but_to_runners(self) -> None:
+        """Whoever waits to read a refusal should not wait for services that only began; attempts are handed back."""
+        for child in self.children:
+            if "runner" not in child.part.services:
+                child.kill()
 
     def _embedded(self) -> EmbeddedServer:
         known = passwords(self.settings.data_path)

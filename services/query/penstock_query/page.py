@@ -9,13 +9,17 @@ import msgspec
 from penstock.domain.execution.facts import kind_of
 from penstock.domain.execution.state import Execution
 from penstock.domain.notify.delivery import Delivery
+from penstock.jetstream.lines import StoredLine
 from penstock.ports import Recorded
 from penstock.wire.codec import encode_fact
+from penstock_query.list_page import ADDRESS, outcome_class
 from penstock_query.shapes import rfc3339
 
 FACTS_MAX = 200
 """The page shows so many of the latest facts; the API has all."""
 FACT_CHARS_MAX = 2000
+LINES_MAX = 200
+"""And so many of the latest lines of the latest attempts."""
 _COMMON = ("kind", "n", "at", "id", "v")
 
 
@@ -27,16 +31,22 @@ class Marks(NamedTuple):
 
 
 def execution_page(
-    state: Execution, recorded: Sequence[Recorded], deliveries: Sequence[Delivery], marks: Marks, trace_url: str
+    state: Execution,
+    recorded: Sequence[Recorded],
+    lines: Sequence[StoredLine],
+    deliveries: Sequence[Delivery],
+    marks: Marks,
+    trace_url: str,
 ) -> str:
     """The body of the page."""
-    outcome = "failed" if state.state == "failed" else "succeeded" if state.state == "succeeded" else ""
     return "".join(
         (
-            f"<h1>{escape(state.function)} <span class='state {outcome}'>{escape(state.state)}</span></h1>",
+            f'<nav><a href="{ADDRESS}">All executions</a></nav><h1>{escape(state.function)} ',
+            f"<span class='state {outcome_class(state.state)}'>{escape(state.state)}</span></h1>",
             _buttons(state, marks),
             _error(state),
             _table(_properties(state, trace_url)),
+            _lines(lines),
             _deliveries(deliveries),
             _facts(recorded),
         )
@@ -86,6 +96,15 @@ def _link(execution_id: str) -> str:
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
+
+
+def _lines(lines: Sequence[StoredLine]) -> str:
+    if not lines:
+        return ""
+    shown = lines[-LINES_MAX:]
+    text = "\n".join(f"{rfc3339(each.line.at)[11:23]} {each.attempt} {each.line.text}" for each in shown)
+    note = f"Time, attempt, and what the function wrote; the latest {LINES_MAX}."
+    return f"<h2>Lines</h2><p>{note}</p><pre>{escape(text)}</pre>"
 
 
 def _deliveries(deliveries: Sequence[Delivery]) -> str:
