@@ -30,6 +30,8 @@ LAYOUT = (
 """Which services share a process, in the order of their start; they stop in the reverse order."""
 
 LOCK_FILE = "up.lock"
+NATS_AWAY = "unavailable"
+"""What a process says that found no NATS when it started."""
 BACKOFF_FIRST_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 10.0
 STEADY_SECONDS = 30.0
@@ -64,18 +66,18 @@ class Supervisor:
             if not self.settings.nats_url:
                 self.server = self._embedded()
                 await self.server.start()
+                # From now on: who is starting waits for it, and it may die meanwhile.
+                self._tasks.append(asyncio.create_task(self._keep_server(self.server)))
             for part in self.layout:
                 child = Child(part, self._environment(), self.tell)
                 self.children.append(child)
                 await child.start()
             for child in self.children:
-                await child.until_ready()
+                await self._until_ready(child)
         except BaseException:
             await self.stop()
             raise
-        self._tasks = [asyncio.create_task(self._keep(child)) for child in self.children]
-        if self.server is not None:
-            self._tasks.append(asyncio.create_task(self._keep_server(self.server)))
+        self._tasks += [asyncio.create_task(self._keep(child)) for child in self.children]
 
     @property
     def http_port(self) -> int:
@@ -125,6 +127,15 @@ class Supervisor:
         if self.server is not None:
             chosen["PENSTOCK_NATS_PORT"] = str(self.server.port)
         return {**os.environ, **chosen}
+
+    async def _until_ready(self, child: Child) -> None:
+        try:
+            await child.until_ready()
+        except StartRefused as refusal:
+            if self.server is None or refusal.code != NATS_AWAY:
+                raise
+            # Our own server died under it and comes back.
+            await child.start_again()
 
     async def _keep(self, child: Child) -> None:
         await self._restart_for_ever(child.part.name, child.wait, child.start_again)
