@@ -15,6 +15,7 @@ import structlog
 from penstock.jetstream.access import authorization, passwords
 from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.server import EmbeddedServer
+from penstock.jetstream.write_errors import WriteErrors, has_room
 from penstock.service.cancel import cancel_all
 from penstock.service.child import Child, Part
 from penstock.service.keys import ensure_key, prepare_data_dir
@@ -36,6 +37,9 @@ BACKOFF_FIRST_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """Who has lived so long is started again at once when it dies."""
+
+LOOK_SECONDS = 1.0
+"""How often to look whether nats-server still writes."""
 
 STOP_EXTRA_SECONDS = 5.0
 """What a process gets to stop, beyond the grace that its attempts get."""
@@ -68,6 +72,7 @@ class Supervisor:
                 await self.server.start()
                 # From now on: who is starting waits for it, and it may die meanwhile.
                 self._tasks.append(asyncio.create_task(self._keep_server(self.server)))
+                self._tasks.append(asyncio.create_task(self._end_stuck(self.server)))
             for part in self.layout:
                 child = Child(part, self._environment(), self.tell)
                 self.children.append(child)
@@ -146,6 +151,19 @@ class Supervisor:
             await server.start()
 
         await self._restart_for_ever("nats-server", server.wait, again)
+
+    async def _end_stuck(self, server: EmbeddedServer) -> None:
+        """End a server that has given up writing, as soon as there is room; it is started again then."""
+        errors, is_stuck = WriteErrors(server.log), False
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            is_stuck = errors.seen() or is_stuck
+            if is_stuck and has_room(server.data_dir):
+                self.tell("nats-server could not write, and would refuse everything from now on")
+                server.kill()
+                await server.wait()
+                errors.seen()
+                is_stuck = False
 
     async def _restart_for_ever(self, name: str, wait: Callable[[], Any], again: Callable[[], Any]) -> None:
         loop = asyncio.get_running_loop()
