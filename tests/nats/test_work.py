@@ -273,3 +273,8 @@ async def test_a_consumer_made_anew_starts_after_what_is_settled(
     anew = JetStreamWork(connection, environment, FUNCTION)
     assert [each.execution_id for each in await take(anew)] == [open_]
     await anew.stop()
+    # Where it began is no obstacle to another limit.
+    wider = JetStreamWork(connection, environment, FUNCTION, max_ack_pending=4)
+    await log.append(entry(new_id()))
+    assert len(await take(wider)) == 1
+    await wider.stop()

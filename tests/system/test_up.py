@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import threading
 from pathlib import Path
 
 import httpx2
@@ -72,6 +73,27 @@ def test_a_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
         until(lambda: not product.processes(), 10)
         product.start()
         assert product.run("call", "add", "--args", "[1, 2]", "--wait").returncode == 0
+
+
+def test_a_server_that_dies_during_the_start_does_not_end_it(tmp_path: Path) -> None:
+    """It comes back while the services wait for it."""
+    product = Penstock(tmp_path)
+
+    def kill() -> None:
+        until(lambda: any("serve ingest" in command for command in product.processes().values()))
+        server = next(pid for pid, command in product.processes().items() if "nats-server" in command)
+        os.kill(server, signal.SIGKILL)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    try:
+        product.start()
+        assert "nats-server runs again" in product.err.read_text()
+        assert product.stop() == 0
+    finally:
+        killing.join()
+        for pid in product.processes():
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.timeout(150)

@@ -1,11 +1,13 @@
 """Log lines never carry a secret."""
 
+import errno
+import io
 import logging
 
 import pytest
 import structlog
 
-from penstock.service.logs import HIDDEN, configure_logs, hide_secrets
+from penstock.service.logs import HIDDEN, Lossy, configure_logs, hide_secrets
 from penstock.service.settings import load_settings
 
 
@@ -49,3 +51,15 @@ def test_a_traceback_goes_through_the_same_filter(capfd: pytest.CaptureFixture[s
         structlog.reset_defaults()
     assert "it broke" in written
     assert "pk_0123456789abcdef" not in written
+
+
+class FullDisk(io.StringIO):
+    """Takes no line."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_fails_nothing() -> None:
+    """A full disk must not turn an answer of 503 into something else."""
+    print("anything", file=Lossy(FullDisk()), flush=True)

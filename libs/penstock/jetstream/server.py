@@ -59,6 +59,15 @@ class EmbeddedServer:
     def url(self) -> str:
         return f"nats://{HOST}:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        return self.data_dir / LOG_FILE
+
+    def kill(self) -> None:
+        """SIGKILL, if it runs; what it acknowledged is on disk."""
+        if self.process is not None:
+            self.process.kill()
+
     async def start(self) -> None:
         """Start it and wait until it takes connections. Raises StartRefused."""
         await self.stop()  # of one that died this object still holds the lock
@@ -103,7 +112,7 @@ class EmbeddedServer:
     def _spawn(self, program: Path) -> None:
         assert self._lock is not None
         prepare = _prepare_child(os.getpid()) if sys.platform == "linux" else None
-        with (self.data_dir / LOG_FILE).open("ab") as log:
+        with self.log.open("ab") as log:
             # The server inherits the lock: a directory stays locked for as long as a server writes into it,
             # even when its parent was killed.
             self.process = subprocess.Popen(  # noqa: S603
@@ -128,8 +137,8 @@ class EmbeddedServer:
             await asyncio.sleep(0.01)
         raise StartRefused(
             "nats_server_failed",
-            f"nats-server did not start: {_last_error(self.data_dir / LOG_FILE)}",
-            f"See {self.data_dir / LOG_FILE}.",
+            f"nats-server did not start: {_last_error(self.log)}",
+            f"See {self.log}.",
         )
 
 

@@ -81,14 +81,15 @@ class JetStreamWork:
         subjects = self._names.run_filter(self._function)
         try:
             try:
-                found = await self._connection.js.consumer_info(stream, self._consumer)
+                found = (await self._connection.js.consumer_info(stream, self._consumer)).config
             except nats.js.errors.NotFoundError:
                 start = await self._floor.start()
+                wanted = shared_consumer(self._consumer, limit, subjects=subjects, start=start)
             else:
-                if found.config.max_ack_pending == limit:
+                if found.max_ack_pending == limit:
                     return
-                start = 0
-            wanted = shared_consumer(self._consumer, limit, subjects=subjects, start=start)
+                # All else as it is: the server does not let a consumer begin elsewhere than it once did.
+                wanted = found.evolve(max_ack_pending=limit)
             await self._connection.js.add_consumer(stream, wanted)
         except nats.js.errors.BadRequestError as error:
             if self._connection.problem is None:

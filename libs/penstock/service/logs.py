@@ -1,11 +1,13 @@
 """Log lines of the services: for people or as JSON, quiet unless something is wrong, never with a secret."""
 
+import io
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import structlog
 
@@ -65,6 +67,23 @@ def is_json(settings: Settings) -> bool:
     return not sys.stderr.isatty() and is_in_container()
 
 
+class Lossy(io.StringIO):
+    """A stream whose lines may get lost: what is told must not fail because a full disk does not take the line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logs(settings: Settings, process: str = "") -> None:
     """Send the lines of structlog and of the standard library to stderr, as the settings say."""
     level = logging.getLevelName(settings.log_level.upper())
@@ -90,7 +109,7 @@ def configure_logs(settings: Settings, process: str = "") -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(Lossy(sys.stderr)),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

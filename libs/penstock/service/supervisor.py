@@ -15,6 +15,7 @@ import structlog
 from penstock.jetstream.access import authorization, passwords
 from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.server import EmbeddedServer
+from penstock.jetstream.write_errors import WriteErrors, has_room
 from penstock.service.cancel import cancel_all
 from penstock.service.child import Child, Part
 from penstock.service.keys import ensure_key, prepare_data_dir
@@ -30,10 +31,15 @@ LAYOUT = (
 """Which services share a process, in the order of their start; they stop in the reverse order."""
 
 LOCK_FILE = "up.lock"
+NATS_AWAY = "unavailable"
+"""What a process says that found no NATS when it started."""
 BACKOFF_FIRST_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """Who has lived so long is started again at once when it dies."""
+
+LOOK_SECONDS = 1.0
+"""How often to look whether nats-server still writes."""
 
 STOP_EXTRA_SECONDS = 5.0
 """What a process gets to stop, beyond the grace that its attempts get."""
@@ -64,22 +70,23 @@ class Supervisor:
             if not self.settings.nats_url:
                 self.server = self._embedded()
                 await self.server.start()
+                # From now on: who is starting waits for it, and it may die meanwhile.
+                self._tasks.append(asyncio.create_task(self._keep_server(self.server)))
+                self._tasks.append(asyncio.create_task(self._end_stuck(self.server)))
             for part in self.layout:
                 child = Child(part, self._environment(), self.tell)
                 self.children.append(child)
                 await child.start()
-            await self._until_ready()
+            await self._all_ready()
         except BaseException:
             self._leave_no_time_but_to_runners()
             await self.stop()
             raise
-        self._tasks = [asyncio.create_task(self._keep(child)) for child in self.children]
-        if self.server is not None:
-            self._tasks.append(asyncio.create_task(self._keep_server(self.server)))
+        self._tasks += [asyncio.create_task(self._keep(child)) for child in self.children]
 
-    async def _until_ready(self) -> None:
+    async def _all_ready(self) -> None:
         """Raises the first refusal at once: an app that cannot be loaded need not wait for the other services."""
-        waiting = [asyncio.create_task(child.until_ready()) for child in self.children]
+        waiting = [asyncio.create_task(self._until_ready(child)) for child in self.children]
         try:
             for each in asyncio.as_completed(waiting):
                 await each
@@ -147,6 +154,15 @@ class Supervisor:
             chosen["PENSTOCK_NATS_PORT"] = str(self.server.port)
         return {**os.environ, **chosen}
 
+    async def _until_ready(self, child: Child) -> None:
+        try:
+            await child.until_ready()
+        except StartRefused as refusal:
+            if self.server is None or refusal.code != NATS_AWAY:
+                raise
+            # Our own server died under it and comes back.
+            await child.start_again()
+
     async def _keep(self, child: Child) -> None:
         await self._restart_for_ever(child.part.name, child.wait, child.start_again)
 
@@ -156,6 +172,19 @@ class Supervisor:
             await server.start()
 
         await self._restart_for_ever("nats-server", server.wait, again)
+
+    async def _end_stuck(self, server: EmbeddedServer) -> None:
+        """End a server that has given up writing, as soon as there is room; it is started again then."""
+        errors, is_stuck = WriteErrors(server.log), False
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            is_stuck = errors.seen() or is_stuck
+            if is_stuck and has_room(server.data_dir):
+                self.tell("nats-server could not write, and would refuse everything from now on")
+                server.kill()
+                await server.wait()
+                errors.seen()
+                is_stuck = False
 
     async def _restart_for_ever(self, name: str, wait: Callable[[], Any], again: Callable[[], Any]) -> None:
         loop = asyncio.get_running_loop()

@@ -203,6 +203,7 @@ class Executor:
         slots = self._places.slots(activity.spec)
         await slots.take()
         try:
+            await self._places.ready(activity.spec)
             if self.is_draining:
                 await activity.item.give_back()
                 return

@@ -48,7 +48,7 @@ async def test_a_function_may_also_cut_its_time_out(bench: Bench, start_runner: 
 async def test_the_time_of_the_whole_execution_ends_a_running_attempt(bench: Bench, start_runner: StartRunner) -> None:
     """Without a retry, and it cannot be extended from inside."""
     await start_runner(APP)
-    execution = await bench.enqueue("never_ends", options={"total_timeout": "500ms"})
+    execution = await bench.enqueue("never_ends_async", options={"total_timeout": "500ms"})
     state = await bench.final(execution)
     assert state.error is not None
     assert (state.state, state.error.code) == ("failed", "timed_out")

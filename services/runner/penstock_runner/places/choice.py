@@ -43,6 +43,9 @@ class Places:
     def slots(self, spec: FunctionSpec) -> Slots:
         return self._place(spec).slots(spec)
 
+    async def ready(self, spec: FunctionSpec) -> None:
+        await self._place(spec).ready(spec)
+
     async def run(self, spec: FunctionSpec, assignment: Assignment, timeout: float | None) -> Ending:
         number = assignment.run.number
         place = self._where[number] = self._place(spec)

@@ -53,6 +53,9 @@ class CommandPlace:
         self._memory.close()
         await asyncio.to_thread(self._scratch.remove)
 
+    async def ready(self, spec: FunctionSpec) -> None:
+        """Its process is started for it alone."""
+
     async def run(self, spec: FunctionSpec, assignment: Assignment, timeout: float | None) -> Ending:
         assert isinstance(spec.target, CommandTarget)
         if assignment.ending.done():

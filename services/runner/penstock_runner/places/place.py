@@ -13,6 +13,9 @@ class Place(Protocol):
     def slots(self, spec: FunctionSpec) -> Slots:
         """Where attempts of this function find room."""
 
+    async def ready(self, spec: FunctionSpec) -> None:
+        """Until an attempt of this function could begin at once."""
+
     async def run(self, spec: FunctionSpec, assignment: Assignment, timeout: float | None) -> Ending:
         """Run the attempt to its end, whatever that is; after `timeout` seconds it has timed out."""
 

@@ -69,6 +69,9 @@ class WebPlace:
     async def close(self) -> None:
         await self._egress.close()
 
+    async def ready(self, spec: FunctionSpec) -> None:
+        """A request needs no preparation."""
+
     async def run(self, spec: FunctionSpec, assignment: Assignment, timeout: float | None) -> Ending:
         run = assignment.run
         answered = ending_by_callback(run.number, run.attempt, run.outcomes)

@@ -1,6 +1,7 @@
 """All worker processes of a runner: kept warm, chosen for each attempt, replaced when they die."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -27,6 +28,10 @@ Kind = tuple[str, int | None]
 """Mode and memory limit: processes of one kind are interchangeable."""
 
 
+def _kind(spec: FunctionSpec) -> Kind:
+    return "async" if spec.is_async else "sync", spec.memory
+
+
 class Pool:
     """Async functions share some processes; a plain function, or one with a memory limit, has one to itself."""
 
@@ -40,6 +45,10 @@ class Pool:
         self._scratch = ScratchRoot()
         self._shared: list[WorkerProcess] = []
         self._idle: dict[Kind, list[WorkerProcess]] = {}
+        self._starting: Counter[Kind] = Counter()
+        self._wanting: Counter[Kind] = Counter()
+        """Attempts that wait for a process of their own."""
+        self._arrived = asyncio.Event()
         self._all: set[WorkerProcess] = set()
         self._stopping = False
         self._failures = 0
@@ -67,7 +76,7 @@ class Pool:
             self._spawn(self._add_shared())
         if any(not spec.is_async and spec.memory is None for spec in hello.specs):
             for _ in range(self._sync_wanted):
-                self._spawn(self._add_idle(("sync", None)))
+                self._add_idle(("sync", None))
         return hello
 
     def retire(self) -> None:
@@ -101,6 +110,14 @@ class Pool:
         """Where attempts of this function find their place."""
         return self.shared_slots if spec.is_async and spec.memory is None else self.own_slots
 
+    async def ready(self, spec: FunctionSpec) -> None:
+        """Until there is a process that has loaded the app: an attempt does not begin before somebody can run it."""
+        if spec.is_async and spec.memory is None:
+            await self._least_loaded()
+        else:
+            process = await self._own(_kind(spec))
+            self._idle[_kind(spec)].append(process)
+
     async def run(self, spec: FunctionSpec, assignment: Assignment, timeout: float | None) -> Ending:
         """Run the attempt to its end, whatever that is. The caller holds a place."""
         if spec.is_async and spec.memory is None:
@@ -109,7 +126,7 @@ class Pool:
             if not assignment.ending.done():
                 process.assign(assignment, timeout)
             return await assignment.ending
-        process = await self._own(("async" if spec.is_async else "sync", spec.memory))
+        process = await self._own(_kind(spec))
         if not assignment.ending.done():
             if spec.memory is not None:
                 self._memory.watch(process, assignment, spec.memory)
@@ -119,7 +136,7 @@ class Pool:
             # Its heap is full of what the attempt left there; the next one shall have all it was promised.
             process.close()
         if process.is_alive and not process.is_leaving and not self._stopping:
-            self._idle.setdefault((process.setup.mode, process.setup.memory), []).append(process)
+            self._arrive(_kind(spec), process)
         return ending
 
     def stop(self, assignment: Assignment, verdict: Killed, force: bool = False) -> None:
@@ -142,20 +159,27 @@ class Pool:
             await self._ready.wait()
 
     async def _own(self, kind: Kind) -> WorkerProcess:
-        """An idle process of this kind, or a new one in place of one that is not needed."""
+        """An idle process of this kind, or else the first that ends its work or has been started."""
         idle = self._idle.setdefault(kind, [])
-        while idle:
-            process = idle.pop()
-            if process.is_alive and not process.is_leaving:
-                return process
-        self._trim(kind)
         while True:
-            process = await self._start(kind)
-            hello = await process.hello
-            if not hello.error:
-                self._loaded()
-                return process
-            await self._not_loaded(hello.error)
+            while idle:
+                process = idle.pop()
+                if process.is_alive and not process.is_leaving:
+                    return process
+            self._wanting[kind] += 1
+            try:
+                # Those that replace crashed ones count: or else each crash would leave a process more than before.
+                if self._starting[kind] < self._wanting[kind]:
+                    self._trim(kind)
+                    self._add_idle(kind)
+                self._arrived.clear()
+                await self._arrived.wait()
+            finally:
+                self._wanting[kind] -= 1
+
+    def _arrive(self, kind: Kind, process: WorkerProcess) -> None:
+        self._idle.setdefault(kind, []).append(process)
+        self._arrived.set()
 
     def _trim(self, wanted: Kind) -> None:
         """Close one idle process of another kind when there are as many as there may be."""
@@ -193,10 +217,30 @@ class Pool:
         self._shared.append(process)
         self._ready.set()
 
-    async def _add_idle(self, kind: Kind) -> None:
-        process = await self._start(kind)
-        if not (await process.hello).error:
-            self._idle.setdefault(kind, []).append(process)
+    def _add_idle(self, kind: Kind) -> None:
+        """Start one more process of this kind."""
+        self._starting[kind] += 1
+        self._spawn(self._bring(kind))
+
+    async def _bring(self, kind: Kind) -> None:
+        """Until the app is loaded, or nobody waits for that."""
+        try:
+            while not self._stopping:
+                try:
+                    process = await self._start(kind)
+                    problem = (await process.hello).error
+                except OSError as error:
+                    # No process to be had: the machine is short of something, which passes.
+                    problem = str(error)
+                if not problem:
+                    self._loaded()
+                    self._arrive(kind, process)
+                    return
+                await self._not_loaded(problem)
+                if not self._wanting[kind]:
+                    return
+        finally:
+            self._starting[kind] -= 1
 
     def _loaded(self) -> None:
         self._failures, self.problem = 0, None
@@ -218,10 +262,10 @@ class Pool:
             if not self._stopping:
                 logger.warning("worker_ended", worker=process.name)
                 self._spawn(self._add_shared())
-        elif (
-            process.setup.mode == "sync" and process.setup.memory is None and not self._stopping and process.had_loaded
-        ):
-            self._spawn(self._add_idle((process.setup.mode, None)))
+        elif process.setup.mode == "sync" and process.setup.memory is None and process.had_loaded:
+            present = sum(one.setup.mode == "sync" and one.setup.memory is None for one in self._all)
+            if not self._stopping and present < self._sync_wanted:
+                self._add_idle(("sync", None))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
