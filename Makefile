@@ -9,8 +9,9 @@ APP ?=
 ARGS ?=
 SEED ?= 1
 SECONDS ?= 45
+FACTOR ?= 10
 
-.PHONY: help run setup test check chaos cluster jaeger-check prometheus-check bench format asyncapi lock clean
+.PHONY: help run setup test fuzz check chaos cluster jaeger-check prometheus-check bench format asyncapi lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 18
@@ -22,6 +23,9 @@ setup: $(VENV)/.for-developing ## Make .venv with all tools for developing.
 
 test: $(VENV)/.for-developing ## Run all tests that this machine can run (ARGS are passed to pytest).
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+fuzz: $(VENV)/.for-developing ## Try every property with many times the examples (FACTOR=10; ARGS=tests/unit for the core alone).
+	@FUZZ_FACTOR=$(FACTOR) exec $(BIN)/python -m pytest -n 2 --dist loadfile -m hypothesis --timeout 3600 $(ARGS)
 
 check: $(VENV)/.for-developing ## Check style, types and the rules of the house.
 	$(BIN)/ruff check .

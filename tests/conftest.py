@@ -8,8 +8,10 @@ import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from examples import examples
 from penstock.jetstream.api import request
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
@@ -17,9 +19,12 @@ from penstock.jetstream.provision import provision
 from penstock.jetstream.server import EmbeddedServer
 from penstock.wire.names import Names
 
-# Read before the settings are taken away below.
-IS_STRICT = "PENSTOCK_TEST_STRICT" in os.environ
+# No PENSTOCK_ variable: those are taken away below, before xdist starts its workers.
+IS_STRICT = "TEST_STRICT" in os.environ
 """Set where every test has to run (.ci/run): a skip is then a failure."""
+
+hypothesis.settings.register_profile("penstock", max_examples=examples(hypothesis.settings.default.max_examples))
+hypothesis.settings.load_profile("penstock")
 
 
 @pytest.hookimpl(wrapper=True)

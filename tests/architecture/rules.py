@@ -37,14 +37,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "penstock.examples": ("penstock", "PIL", "msgspec"),
     "penstock_ingest": (
-        *SERVICE,
-        "litestar",
-        "cel",
-        "jsonschema_rs",
-        "uuid_utils",
-        "penstock.defer",
-        "penstock_ingest",
+        *(*SERVICE, "litestar", "cel", "jsonschema_rs", "uuid_utils"),
+        *("penstock.defer", "penstock_ingest"),
     ),
+    "penstock_ingest.defer": (*CORE, "msgspec", "litestar", "penstock.defer", "penstock.service", "penstock_ingest"),
     "penstock_scheduler": (*SERVICE, "uuid_utils", "penstock_scheduler"),
     "penstock_runner": (
         *(*SERVICE, "uvloop", "uuid_utils", "opentelemetry"),
@@ -53,13 +49,21 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "penstock_notifier": (*SERVICE, "litestar", "aiosmtplib", "penstock.egress", "penstock_notifier"),
     "penstock_query": (*SERVICE, "litestar", "sqlalchemy", "penstock.defer", "penstock_query"),
+    "penstock_query.defer": (
+        *(*CORE, "msgspec", "sqlalchemy", "penstock.defer", "penstock.jetstream.lines", "penstock_query"),
+    ),
 }
 
 ENTRY_POINTS = ("penstock.cli.main",)
 """`python -m penstock_<service>` is a command line, so each `__main__` may import it."""
 
+PURE = (
+    *("penstock.domain", "penstock.wire", "penstock.defer"),
+    *("penstock_query.defer.paging", "penstock_query.defer.requests", "penstock_query.defer.values"),
+)
+
 IMPURE = ("asyncio", "os", "socket", "logging", "random", "time", "secrets", "threading", "subprocess")
-"""What the pure core may not touch: the world, the clock and chance."""
+"""What these may not touch: the world, the clock and chance."""
 
 FORBIDDEN_EVERYWHERE = ("pickle", "marshal", "shelve", "dill", "cloudpickle")
 

@@ -1,6 +1,5 @@
 """What each NATS user may do, and above all what it may not."""
 
-import asyncio
 import json
 import stat
 import time
@@ -13,10 +12,10 @@ from nats.aio.client import Client
 
 import nats
 from eventually import eventually
+from guarded_server import guarded_server
 from penstock.jetstream.access import OPERATOR, PASSWORDS_FILE, SERVICES, USERS, authorization, passwords, permissions
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
-from penstock.jetstream.provision import provision
 from penstock.jetstream.refused import StartRefused
 from penstock.jetstream.server import EmbeddedServer
 from penstock.ports import Unavailable
@@ -30,20 +29,8 @@ KEY = "pk_test-key"
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server with all users and a provisioned environment."""
-    data = tmp_path_factory.mktemp("guarded")
-    known = passwords(data)
-    server = EmbeddedServer(data, 0, authorization=authorization([NAMES], known, KEY))
-
-    async def prepare() -> None:
-        await server.start()
-        operator = Connection(OPERATOR)
-        await operator.open(server.url, user=OPERATOR, password=known[OPERATOR])
-        await provision(operator, NAMES)
-        await operator.close()
-
-    asyncio.run(prepare())
-    yield server
-    asyncio.run(server.stop())
+    with guarded_server(tmp_path_factory.mktemp("guarded"), NAMES, KEY) as server:
+        yield server
 
 
 class Guest:

@@ -1,17 +1,17 @@
 """Each service can do all of its own work with the rights of its own user."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
+from guarded_server import guarded_server, logged_in
 from penstock.domain.execution.facts import Cancelled
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.notify.notice import Notice
 from penstock.domain.system import EventFannedOut, NotificationReplayed, NotificationSent
-from penstock.jetstream.access import OPERATOR, SERVICES, authorization, passwords
+from penstock.jetstream.access import OPERATOR, SERVICES
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.consumers import FunctionConsumers
 from penstock.jetstream.ends import EndFacts
@@ -22,7 +22,7 @@ from penstock.jetstream.log import JetStreamLog
 from penstock.jetstream.notices import Bookmark, NoticeLog
 from penstock.jetstream.objects import Payloads
 from penstock.jetstream.positions import Positions
-from penstock.jetstream.provision import drift, provision
+from penstock.jetstream.provision import drift
 from penstock.jetstream.publisher import Publisher
 from penstock.jetstream.reader import DirectReader
 from penstock.jetstream.registry import FunctionRegistry
@@ -43,28 +43,8 @@ Work = Callable[[Connection], Coroutine[Any, Any, None]]
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server with all users and a provisioned environment."""
-    data = tmp_path_factory.mktemp("guarded")
-    server = EmbeddedServer(data, 0, authorization=authorization([NAMES], passwords(data), ""))
-
-    async def prepare() -> None:
-        await server.start()
-        async with logged_in(server, OPERATOR) as operator:
-            await provision(operator, NAMES)
-
-    asyncio.run(prepare())
-    yield server
-    asyncio.run(server.stop())
-
-
-@asynccontextmanager
-async def logged_in(server: EmbeddedServer, user: str) -> AsyncIterator[Connection]:
-    """The connection of a service; a refusal of the server shows as its problem."""
-    connection = Connection(user)
-    await connection.open(server.url, user=user, password=passwords(server.data_dir)[user])
-    try:
-        yield connection
-    finally:
-        await connection.close()
+    with guarded_server(tmp_path_factory.mktemp("guarded"), NAMES) as server:
+        yield server
 
 
 async def append_and_follow(connection: Connection) -> None:

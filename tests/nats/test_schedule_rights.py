@@ -1,16 +1,15 @@
 """Who may write the facts of schedules, with the users of the embedded server."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
+from guarded_server import guarded_server
 from penstock.domain.schedule import facts as f
 from penstock.domain.schedule.start import tick_enqueued
-from penstock.jetstream.access import OPERATOR, authorization, passwords, permissions
+from penstock.jetstream.access import passwords, permissions
 from penstock.jetstream.connect import Connection
 from penstock.jetstream.log import JetStreamLog
-from penstock.jetstream.provision import provision
 from penstock.jetstream.schedules import NewExecution, ScheduleLog
 from penstock.jetstream.server import EmbeddedServer
 from penstock.ports import Conflict
@@ -24,20 +23,8 @@ NAMES = Names()
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server with all users and a provisioned environment."""
-    data = tmp_path_factory.mktemp("guarded")
-    known = passwords(data)
-    server = EmbeddedServer(data, 0, authorization=authorization([NAMES], known, "pk_test-key"))
-
-    async def prepare() -> None:
-        await server.start()
-        operator = Connection(OPERATOR)
-        await operator.open(server.url, user=OPERATOR, password=known[OPERATOR])
-        await provision(operator, NAMES)
-        await operator.close()
-
-    asyncio.run(prepare())
-    yield server
-    asyncio.run(server.stop())
+    with guarded_server(tmp_path_factory.mktemp("guarded"), NAMES) as server:
+        yield server
 
 
 async def opened(server: EmbeddedServer, user: str) -> Connection:

@@ -14,6 +14,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from penstock.domain.errors import Rejected
 from penstock.wire import cloudevents as ce
 
@@ -72,14 +73,14 @@ def lower(headers: Any) -> dict[str, str]:
 
 
 @given(official_events())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_structured_events_read_as_the_official_package_wrote_them(official: CloudEvent) -> None:
     """Every attribute, extension and value."""
     agree(ce.parse_structured(_bytes(to_structured(official, JSONFormat()).body)), official)
 
 
 @given(official_events())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_binary_events_read_as_the_official_package_wrote_them(official: CloudEvent) -> None:
     """Header values are percent-decoded once."""
     # The package writes everything but objects as Python shows it, not as JSON.
@@ -89,7 +90,7 @@ def test_binary_events_read_as_the_official_package_wrote_them(official: CloudEv
 
 
 @given(official_events())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_the_official_package_reads_what_we_write(official: CloudEvent) -> None:
     """There and back again."""
     event = ce.parse_structured(_bytes(to_structured(official, JSONFormat()).body))
@@ -98,7 +99,7 @@ def test_the_official_package_reads_what_we_write(official: CloudEvent) -> None:
 
 
 @given(official_events())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_what_is_written_is_read_as_the_same(official: CloudEvent) -> None:
     """Nothing is lost between the HTTP door and the stream."""
     event = ce.parse_structured(_bytes(to_structured(official, JSONFormat()).body))

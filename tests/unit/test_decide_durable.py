@@ -561,3 +561,9 @@ def test_a_wait_of_an_earlier_attempt_ends_when_it_said_then(wait: f.Wait, outco
     given(*RUNNING, opened(3, wait, suspends=False), *again).when(command, now=150).then(
         woken(7, "nap", outcome, at=150)
     )
+
+
+def test_of_waits_with_one_key_the_first_counts() -> None:
+    """A second one that is over already would otherwise leave the first open for ever."""
+    command = c.OpenWaits(activation=1, waits=[sleep(until=100), sleep(until=1)], suspends=True)
+    given(*RUNNING).when(command, now=50).then(opened(3, sleep(until=100), suspends=True, at=50))

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from examples import examples
 from flow_world import SECOND, World, fold, frozen, replay, restored
 from penstock.domain import system as s
 from penstock.domain.execution import facts as f
@@ -295,7 +296,7 @@ class Flow(RuleBasedStateMachine):
 
 TestFlow = pytest.mark.timeout(300)(Flow.TestCase)
 TestFlow.settings = settings(
-    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(40), stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

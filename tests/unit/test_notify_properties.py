@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from notify_world import SECOND, World, rule
 from penstock.domain.execution.facts import ErrorInfo
 from penstock.domain.notify.watch import Watch, load_state
@@ -30,7 +31,7 @@ def play(world: World, kind: str, number: int, seconds: int) -> None:
         world.fact(kind, f"{number + 1:032x}", function=f"f{number % 2}", error=error)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(history=steps, restarts=st.sets(st.integers(0, 59), max_size=5))
 def test_a_restart_anywhere_changes_nothing(history: list[tuple[str, int, int]], restarts: set[int]) -> None:
     """Stored, loaded, and who waits read again from the log: the same notices with the same ids, in the same order."""
@@ -48,7 +49,7 @@ def test_a_restart_anywhere_changes_nothing(history: list[tuple[str, int, int]],
     assert len(set(counted)) == len(counted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(history=steps)
 def test_reading_it_again_tells_nothing_else(history: list[tuple[str, int, int]]) -> None:
     """A copy that reads the same facts again, after a crash, makes no notice that the log does not have already."""

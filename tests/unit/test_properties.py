@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from examples import examples
 from penstock.domain.errors import CATALOGUE, Rejected
 from penstock.domain.execution import commands as c
 from penstock.domain.execution import facts as f
@@ -98,7 +99,7 @@ def closes(state: Execution, fact: f.AnyFact) -> bool:
     return evolve(state, EXECUTION_ID, fact).activation != state.activation
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data(), creation=first)
 def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, creation: f.Enqueued) -> None:
     """It folds, has no gap, nothing follows the end, at most one activation is open, each refusal has its code."""
@@ -135,7 +136,7 @@ def test_any_sequence_of_commands_makes_a_sound_history(data: st.DataObject, cre
     assert all(not isinstance(fact, f.FINAL) for fact in history[:-1])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(data=st.data(), creation=first)
 def test_a_history_read_back_folds_to_the_same_state(data: st.DataObject, creation: f.Enqueued) -> None:
     """Encoding loses nothing that a rule looks at."""
@@ -153,7 +154,7 @@ def test_a_history_read_back_folds_to_the_same_state(data: st.DataObject, creati
     assert fold(EXECUTION_ID, stored) == state
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(data=st.data(), creation=first, now=st.integers(0, 100))
 def test_the_same_question_gets_the_same_answer(data: st.DataObject, creation: f.Enqueued, now: int) -> None:
     """No clock and no chance hides in the rules."""

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from penstock.domain.ids import tick_execution_id
 from penstock.domain.schedule import facts as f
 from penstock.domain.schedule.decide import backfill_ticks, jitter_of, wakes_at
@@ -285,7 +286,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(actions=ACTIONS)
 def test_any_history_gives_each_tick_at_most_one_execution_and_one_end(
     actions: list[tuple[str, int, str, str, bool]],

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from examples import examples
 from penstock.domain.errors import Rejected
 from penstock.domain.execution import facts as f
 from penstock.domain.execution.decide import decide
@@ -308,7 +309,7 @@ def test_a_fact_that_comes_again_gives_no_span_again() -> None:
     assert not trail.add(enqueued())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data(), creation=first)
 def test_increments_make_the_whole_and_leave_nothing_open(data: st.DataObject, creation: f.Enqueued) -> None:
     """Wherever the trail was lost and rebuilt; every id once, and one root exactly when the execution has ended."""

@@ -9,6 +9,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from penstock.domain.schedule.ticks import SECOND, CronTicks, IntervalTicks, between, count_between, last_between
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -86,7 +87,7 @@ def test_ticks_agree_with_an_independent_implementation(zone: str, start: str) -
         assert found == expected, expression
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     minute=st.integers(0, 59),
     hour=st.integers(0, 23),
@@ -103,7 +104,7 @@ def test_a_daily_tick_comes_once_per_day_that_exists(minute: int, hour: int, zon
     assert len(found) == len(set(found)) == len(days) == 30
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     expression=st.sampled_from([*EXPRESSIONS, "*/7 * * * * *", "15 30 4 * * *"]),
     zone=st.sampled_from(ZONES),

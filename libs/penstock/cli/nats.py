@@ -1,18 +1,16 @@
 """`penstock nats`: what a NATS server or cluster of one's own needs: users with their rights, and streams."""
 
-import asyncio
 import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from penstock.cli.output import Json, console, fail, print_json
+from penstock.cli.errand import run
+from penstock.cli.output import Json, console, print_json
 from penstock.domain.errors import Rejected
 from penstock.domain.ids import ENVIRONMENT_NAME
 from penstock.jetstream.own_cluster import users
 from penstock.jetstream.provision import wanted_streams
-from penstock.jetstream.refused import StartRefused
-from penstock.ports import Unavailable
 from penstock.service.settings import load_settings
 from penstock.wire.names import Names
 
@@ -31,12 +29,7 @@ def streams_(*, as_json: Json = False) -> None:
     from penstock.service.process import provide
 
     settings = load_settings()
-    try:
-        asyncio.run(provide(settings))
-    except StartRefused as refusal:
-        fail(refusal.code, refusal.detail, refusal.remedy, as_json=as_json)
-    except Unavailable as error:
-        fail("unavailable", str(error), "Start the server, or correct PENSTOCK_NATS_URL.", as_json=as_json)
+    run(provide(settings), as_json=as_json, remedy="Start the server, or correct PENSTOCK_NATS_URL.")
     names = [str(each["name"]) for each in wanted_streams(Names(settings.env))]
     if as_json:
         print_json({"data": names})

@@ -1,17 +1,14 @@
 """`penstock notifications`: what was told to channels, delivering it once more, and trying a rule on the past."""
 
-import asyncio
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from penstock.cli.api import segment
+from penstock.cli.errand import run
 from penstock.cli.exchange import ask_page, order
-from penstock.cli.output import Json, clock, console, fail, fail_with, print_json, print_table, state_text
+from penstock.cli.output import Json, clock, console, fail, print_json, print_table, state_text
 from penstock.cli.trial import try_rule
-from penstock.domain.errors import Rejected
-from penstock.jetstream.refused import StartRefused
-from penstock.ports import Unavailable
 from penstock.service.settings import load_settings
 
 COLUMNS = ("created", "channel", "rule", "state", "text", "last attempt", "id")
@@ -63,14 +60,7 @@ def enable_(channel: str, *, as_json: Json = False) -> None:
 
 
 def _try(rule: str, since: str, as_json: bool) -> None:
-    try:
-        trial = asyncio.run(try_rule(load_settings(), rule, since))
-    except Rejected as error:
-        fail_with(error, as_json=as_json)
-    except StartRefused as refusal:
-        fail(refusal.code, refusal.detail, refusal.remedy, as_json=as_json)
-    except Unavailable as error:
-        fail("unavailable", str(error), "Start `penstock up`, or correct PENSTOCK_NATS_URL.", as_json=as_json)
+    trial = run(try_rule(load_settings(), rule, since), as_json=as_json)
     if as_json:
         print_json(trial)
         return

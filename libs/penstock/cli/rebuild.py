@@ -1,6 +1,5 @@
 """`penstock rebuild`: make the view anew from the log beside the live one, and prove that both are equal."""
 
-import asyncio
 from contextlib import AsyncExitStack
 from importlib.metadata import entry_points
 from typing import Annotated, Any
@@ -9,10 +8,9 @@ import msgspec
 from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from penstock.cli.output import Json, console, errors, fail, print_json, print_table
+from penstock.cli.errand import run
+from penstock.cli.output import Json, console, errors, print_json, print_table
 from penstock.jetstream.log import JetStreamLog
-from penstock.jetstream.refused import StartRefused
-from penstock.ports import Unavailable
 from penstock.service.access import open_connection, read_passwords
 from penstock.service.settings import Settings, load_settings
 from penstock.wire.names import Names
@@ -29,12 +27,7 @@ def rebuild(
     as_json: Json = False,
 ) -> None:
     """Rebuild the view and compare it row by row. Exit code 1 if there is a difference; the live view may go on."""
-    try:
-        report = asyncio.run(_rebuild(load_settings(), switch, quiet=as_json))
-    except StartRefused as refusal:
-        fail(refusal.code, refusal.detail, refusal.remedy, as_json=as_json)
-    except Unavailable as error:
-        fail("unavailable", str(error), "Start `penstock up`, or correct PENSTOCK_NATS_URL.", as_json=as_json)
+    report = run(_rebuild(load_settings(), switch, quiet=as_json), as_json=as_json)
     if as_json:
         print_json(report)
     else:

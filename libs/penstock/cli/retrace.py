@@ -160,7 +160,7 @@ class Delivery:
         verdict = await asyncio.to_thread(self._sender.send, batch)
         taken: int | None = len(batch) if verdict is Verdict.TAKEN else None
         if verdict is Verdict.REFUSED:
-            taken = await asyncio.to_thread(well_formed, self._sender, batch)
+            taken = await asyncio.to_thread(well_formed, self._sender.send, batch)
         if taken is None:
             raise Unavailable(
                 f"The collector at {self.endpoint} does not take spans ({self._sender.problem}). Sent: {self.taken}."

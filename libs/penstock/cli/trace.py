@@ -1,15 +1,12 @@
 """`penstock trace export`: make spans of the recorded log once more and send them, as into an empty collector."""
 
-import asyncio
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from penstock.cli.output import Json, console, fail, fail_with, print_json
+from penstock.cli.errand import run
+from penstock.cli.output import Json, console, fail, print_json
 from penstock.cli.retrace import Wanted, retrace
-from penstock.domain.errors import Rejected
-from penstock.jetstream.refused import StartRefused
-from penstock.ports import Unavailable
 from penstock.service.settings import load_settings
 
 
@@ -28,14 +25,9 @@ def export_(
     """Send the spans of all executions with facts in that time. They are the same as the first time."""
     if since is None and execution is None:
         fail("invalid_option", "Say how far back: --since 2h, or one execution with --execution ID.", as_json=as_json)
-    try:
-        report = asyncio.run(retrace(load_settings(), Wanted(since, until, execution, endpoint)))
-    except Rejected as error:
-        fail_with(error, as_json=as_json)
-    except StartRefused as refusal:
-        fail(refusal.code, refusal.detail, refusal.remedy, as_json=as_json)
-    except Unavailable as error:
-        fail("unavailable", str(error), "Start what does not answer, or correct its address.", as_json=as_json)
+    wanted = Wanted(since, until, execution, endpoint)
+    remedy = "Start what does not answer, or correct its address."
+    report = run(retrace(load_settings(), wanted), as_json=as_json, remedy=remedy)
     if as_json:
         print_json(report)
     else:

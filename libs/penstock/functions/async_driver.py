@@ -30,20 +30,8 @@ class AsyncDriver:
     """One attempt. `task` runs `body`; `tasks` are those that its code has started."""
 
     __slots__ = (
-        *(
-            "_asking",
-            "_at_end",
-            "_blocked",
-            "_busy",
-            "_compensating",
-            "_do",
-            "_in_step",
-            "_later",
-            "_left",
-            "_looking",
-            "_main",
-        ),
-        *("_numbers", "_opened", "_to_open", "_turns", "_undoing", "history", "task", "tasks"),
+        *("_asking", "_at_end", "_blocked", "_busy", "_compensating", "_do", "_in_step", "_later", "_left", "_looking"),
+        *("_main", "_numbers", "_opened", "_to_open", "_turns", "_undoing", "history", "task", "tasks"),
     )
 
     def __init__(

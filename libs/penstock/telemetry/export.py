@@ -99,7 +99,7 @@ class SpanExport:
         while not self._stopping.is_set():
             verdict = self._sender.send(batch)
             if verdict is Verdict.REFUSED:
-                kept = well_formed(self._sender, batch)
+                kept = well_formed(self._sender.send, batch)
                 if kept is not None:
                     logger.warning("spans_left_out", count=len(batch) - kept, reason=self._sender.problem)
                     verdict = Verdict.TAKEN

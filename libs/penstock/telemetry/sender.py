@@ -4,7 +4,7 @@ The endpoint and all else come from the standard OTEL_* variables, unless an end
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -57,26 +57,32 @@ def traces_url(endpoint: str) -> str:
     return plain if plain.endswith(TRACES_PATH) else plain + TRACES_PATH
 
 
-def well_formed(sender: SpanSender, batch: Sequence[EncodedSpan]) -> int | None:
+def well_formed(send: Callable[[Sequence[EncodedSpan]], Verdict], batch: Sequence[EncodedSpan]) -> int | None:
     """Send a refused batch in parts; answers with how many spans were taken.
 
-    None if the collector takes neither the first nor the last of them alone: then the fault is not in the spans.
+    None if it has to be offered again as a whole: the collector takes neither the first nor the last span alone, so
+    that the fault is not in the spans, or it has gone meanwhile.
     """
     ends = (batch[0], batch[-1])
-    if len(batch) == 1 or all(sender.send([span]) is not Verdict.TAKEN for span in ends):
+    if len(batch) == 1 or all(send([span]) is not Verdict.TAKEN for span in ends):
         return None
-    return _in_parts(sender, batch)
+    return _in_parts(send, batch)
 
 
-def _in_parts(sender: SpanSender, batch: Sequence[EncodedSpan]) -> int:
+def _in_parts(send: Callable[[Sequence[EncodedSpan]], Verdict], batch: Sequence[EncodedSpan]) -> int | None:
     middle = len(batch) // 2
     taken = 0
     for part in (batch[:middle], batch[middle:]):
-        verdict = sender.send(part)
+        verdict = send(part)
+        if verdict is Verdict.LATER:
+            return None
         if verdict is Verdict.TAKEN:
             taken += len(part)
-        elif verdict is Verdict.REFUSED and len(part) > 1:
-            taken += _in_parts(sender, part)
+        elif len(part) > 1:
+            found = _in_parts(send, part)
+            if found is None:
+                return None
+            taken += found
     return taken
 
 

@@ -23,7 +23,6 @@ from penstock.wire.names import VIEW_READER
 from penstock_query.changes import Folder
 from penstock_query.counting import Counting
 from penstock_query.database import create_schema, open_engine, schema_of, view_url
-from penstock_query.defer.lists import Lists
 from penstock_query.gauges import Gauges
 from penstock_query.lock import projector_lock
 from penstock_query.progress import Progress
@@ -154,7 +153,7 @@ async def open_query(runtime: Runtime) -> AsyncIterator[Sequence[ControllerRoute
             *page_routes(view, Sessions(find_key(runtime.settings) or "")),
             *why_routes(view, Questions(connection, names), consumers, runtime.signing_key),
             *metrics_routes(meter, gauges),
-            *defer_routes(view, Lists(reader)),
+            *defer_routes(view),
             *defer_v1_routes(view),
         ]
     finally:

@@ -1,4 +1,4 @@
-"""Cursors: where a page ends, as opaque text that is bound to the filters it was made with."""
+"""Where pages begin and end, and cursors: opaque text that says so, bound to the filters it was made with."""
 
 import base64
 import binascii
@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from penstock.domain.errors import Rejected
+from penstock.domain.limits import page_items_default
 
 Key = int | str
 
@@ -24,6 +25,30 @@ class Cursor(NamedTuple):
 
     backwards: bool
     key: Key
+
+
+class Stretch(NamedTuple):
+    """At most `size` rows between two keys, both left out: those at its beginning, or `from_end` those at its end.
+
+    Keys fall along the list: what comes after a row has a smaller one.
+    """
+
+    size: int = page_items_default
+    from_end: bool = False
+    after: int | None = None
+    before: int | None = None
+
+    def holds(self, key: int) -> bool:
+        return (self.after is None or key < self.after) and (self.before is None or key > self.before)
+
+    def within(self, lowest: int | None, highest: int | None) -> "Stretch":
+        """What of it has keys from the lowest to the highest."""
+        after, before = self.after, self.before
+        if highest is not None:
+            after = highest + 1 if after is None else min(after, highest + 1)
+        if lowest is not None:
+            before = lowest - 1 if before is None else max(before, lowest - 1)
+        return self._replace(after=after, before=before)
 
 
 def fingerprint(*filters: object) -> str:

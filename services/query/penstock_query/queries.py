@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -21,10 +21,10 @@ from penstock.domain.limits import (
 from penstock_query.cursors import fingerprint
 from penstock_query.notifications import STATES
 from penstock_query.shapes import ExecutionShape
+from penstock_query.times import Interval, microseconds
 
 _AFTER = re.compile(r"(x|e):(0|[1-9][0-9]{0,18})")
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 METADATA = "metadata."
 EVENT_STATES = {"accepted", "matched", "unmatched", "rejected"}
 
@@ -42,14 +42,13 @@ class Paging(NamedTuple):
 
 
 class ExecutionFilter(NamedTuple):
-    """Filters of the list of executions; empty ones do not filter. Times are microseconds."""
+    """Filters of the list of executions; empty ones do not filter."""
 
     states: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     event_id: str | None = None
     parent_id: str | None = None
-    created_after: int | None = None
-    created_before: int | None = None
+    created: Interval = Interval()
     metadata: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
@@ -155,7 +154,7 @@ class Query:
             instant = None
         if instant is None or instant.tzinfo is None:
             raise invalid(name, f"{name} must be an instant such as 2027-01-31T08:00:00Z, not {text[:80]!r}.")
-        return (instant - _EPOCH) // timedelta(microseconds=1)
+        return microseconds(instant)
 
     def paging(self) -> Paging:
         text = self.text("limit")
@@ -198,8 +197,9 @@ def execution_filter(query: Query) -> ExecutionFilter:
     after, before = query.instant("created_after"), query.instant("created_before")
     if after is not None and before is not None and after >= before:
         raise invalid("created_before", "created_before must be later than created_after.")
+    created = Interval(after, None if before is None else before - 1)
     metadata = tuple(sorted(query.metadata().items()))
-    return ExecutionFilter(states, functions, query.text("event_id"), parent, after, before, metadata)
+    return ExecutionFilter(states, functions, query.text("event_id"), parent, created, metadata)
 
 
 def stream_filter(query: Query) -> StreamFilter:

@@ -14,13 +14,16 @@ from penstock.domain.schedule.facts import LedgerEntry
 from penstock.domain.schedule.state import Schedule
 from penstock.domain.system import AnySystemFact, EventFannedOut, EventRejected, FunctionDeclared
 from penstock_query import tables as t
-from penstock_query.cursors import Cursor, Key, around
+from penstock_query.conditions import Condition, conditions_of
+from penstock_query.cursors import Cursor, Key, Stretch, around
 from penstock_query.fold import Known, indexable
 from penstock_query.notifications import decode_delivery
 from penstock_query.queries import EventFilter, ExecutionFilter, NotificationFilter
 from penstock_query.schedules import decode_entry, decode_schedule
+from penstock_query.walk import walk
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Sequence[Any])
 
 _execution = msgspec.json.Decoder(Execution).decode
 _fact = msgspec.json.Decoder(AnySystemFact).decode
@@ -75,10 +78,19 @@ class Reads:
 
     async def executions(self, wanted: ExecutionFilter, limit: int, cursor: Cursor | None) -> Found[Execution]:
         """Executions that fit all filters, newest first."""
-        c = t.executions.c
-        query = select(c.created_sequence, c.body).where(*_execution_conditions(wanted))
-        rows, found = await self._page(query, c.created_sequence, limit, cursor, newest_first=True)
-        return found._replace(items=[_execution(row[1]) for row in rows])
+        backwards = cursor is not None and cursor.backwards
+        key = None if cursor is None else int(cursor.key)
+        stretch = Stretch(limit, backwards, None if backwards else key, key if backwards else None)
+        async with self._engine.connect() as connection:
+            rows = await walk(connection, conditions_of(wanted), stretch)
+            position = await _position(connection)
+        rows, found = _cut(rows, limit, cursor, position)
+        return found._replace(items=[row.state for row in rows])
+
+    async def walk(self, conditions: Sequence[Condition], stretch: Stretch) -> list[Known]:
+        """Executions that fit all conditions, in the order of the walk, one more than the page takes."""
+        async with self._engine.connect() as connection:
+            return await walk(connection, conditions, stretch)
 
     async def execution(self, execution_id: str) -> tuple[Execution | None, int]:
         """One execution, None if the view does not have it."""
@@ -211,12 +223,17 @@ class Reads:
         async with self._engine.connect() as connection:
             rows = list((await connection.execute(query)).all())
             position = await _position(connection)
-        more, rows = len(rows) > limit, rows[:limit]
-        if backwards:
-            rows.reverse()
-        keys: list[Key] = [row[0] for row in rows]
-        following, previous = around(keys, cursor, more)
-        return rows, Found([], following, previous, position)
+        return _cut(rows, limit, cursor, position)
+
+
+def _cut(rows: list[R], limit: int, cursor: Cursor | None, position: int) -> tuple[list[R], Found[Any]]:
+    """The rows of a page in list order and what lies around it, from those of the walk; keys are their first column."""
+    more, rows = len(rows) > limit, rows[:limit]
+    if cursor is not None and cursor.backwards:
+        rows.reverse()
+    keys: list[Key] = [row[0] for row in rows]
+    following, previous = around(keys, cursor, more)
+    return rows, Found([], following, previous, position)
 
 
 async def _position(connection: AsyncConnection) -> int:
@@ -227,29 +244,6 @@ def _event_row(row: Any) -> EventRow:
     fact = _fact(row[1])
     assert not isinstance(fact, FunctionDeclared)
     return EventRow(fact, row[2], row[3], row[4], row[0])
-
-
-def _execution_conditions(wanted: ExecutionFilter) -> list[ColumnElement[bool]]:
-    c, m = t.executions.c, t.execution_metadata.c
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.states:
-        conditions.append(c.state.in_(wanted.states))
-    if wanted.functions:
-        conditions.append(c.function.in_(wanted.functions))
-    if wanted.event_id is not None:
-        conditions.append(c.event_id == indexable(wanted.event_id))
-    if wanted.parent_id is not None:
-        conditions.append(c.parent_id == wanted.parent_id)
-    if wanted.created_after is not None:
-        conditions.append(c.created_at >= wanted.created_after)
-    if wanted.created_before is not None:
-        conditions.append(c.created_at < wanted.created_before)
-    for key, values in wanted.metadata:
-        fitting = select(m.execution).where(
-            m.key == indexable(key), m.value.in_([indexable(value) for value in values])
-        )
-        conditions.append(c.created_sequence.in_(fitting))
-    return conditions
 
 
 def _event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -14,16 +13,14 @@ from penstock.domain.execution.state import Execution
 from penstock.domain.flow.limits import FlowOptions
 from penstock.domain.function.options import FunctionSpec
 from penstock.domain.function.target import CommandTarget, HttpTarget, shown_url
+from penstock_query.times import moment
 
 T = TypeVar("T")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rfc3339(microseconds: int) -> str:
     """UTC with Z and microseconds."""
-    instant = _EPOCH + timedelta(microseconds=microseconds)
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def instant(microseconds: int | None) -> str | None:

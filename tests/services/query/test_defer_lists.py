@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from penstock.domain.execution import facts as f
 from penstock.jetstream.server import EmbeddedServer
-from penstock_query.defer import lists
+from penstock_query import walk
 from penstock_query.progress import Progress
 from penstock_query.view import View
 from sample_facts import new_id
@@ -48,7 +48,7 @@ async def api(
 def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The query begins at a filter that leaves few rows, or walks along the list since none does."""
     if request.param == "many":
-        monkeypatch.setattr(lists, "FEW", 0)
+        monkeypatch.setattr(walk, "FEW", 0)
 
 
 class Work:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from penstock.domain.execution.facts import Enqueued, Started, Succeeded
 from penstock.domain.execution.state import State
 from penstock.ports import LogEntry
@@ -140,7 +141,7 @@ async def test_a_gap_is_remembered_over_a_restart(view):
     assert await view.store.gaps() == [(2, 2)]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(1, 40), min_size=1, max_size=12))
 async def test_any_split_into_batches_gives_the_same_rows(tmp_path_factory, seed, cuts):
     """A random legal history of several executions, cut anywhere, ends in the same rows as one batch."""

@@ -28,6 +28,15 @@ async def begun(journal: Path, lines: int = 1) -> list[str]:
     return journal.read_text().split()
 
 
+async def under_way(bench: Bench, start_runner: StartRunner, tmp_path: Path, function: str) -> tuple[str, Path]:
+    """An execution of the function, which has begun to write its journal."""
+    await start_runner(APP)
+    journal = tmp_path / "journal"
+    execution = await bench.enqueue(function, str(journal))
+    await begun(journal)
+    return execution, journal
+
+
 def is_running(pid: str) -> bool:
     """A dead process that nobody has waited for does not count."""
     try:
@@ -41,10 +50,7 @@ async def test_a_cancelled_function_may_clean_up(
     bench: Bench, start_runner: StartRunner, tmp_path: Path, function: str
 ) -> None:
     """It is `cancelling` meanwhile, and `cancelled` when it is done."""
-    await start_runner(APP)
-    journal = tmp_path / "journal"
-    execution = await bench.enqueue(function, str(journal))
-    await begun(journal)
+    execution, journal = await under_way(bench, start_runner, tmp_path, function)
     await cancel(bench, execution)
     assert (await bench.final(execution)).state == "cancelled"
     assert await bench.kinds(execution) == ["Enqueued", "Started", "CancelRequested", "Cancelled"]
@@ -65,10 +71,7 @@ async def test_a_function_that_leaves_for_a_wait_runs_no_step(
 
 async def test_a_forced_cancel_leaves_no_time(bench: Bench, start_runner: StartRunner, tmp_path: Path) -> None:
     """Nothing is cleaned up, also when somebody asked politely before."""
-    await start_runner(APP)
-    journal = tmp_path / "journal"
-    execution = await bench.enqueue("cleans_up_sync", str(journal))
-    await begun(journal)
+    execution, journal = await under_way(bench, start_runner, tmp_path, "cleans_up_sync")
     await cancel(bench, execution, force=True)
     assert (await bench.final(execution)).state == "cancelled"
     assert journal.read_text().split() == ["begun"]
@@ -78,10 +81,7 @@ async def test_what_does_not_listen_is_killed_after_the_grace(
     bench: Bench, start_runner: StartRunner, tmp_path: Path
 ) -> None:
     """It was asked first."""
-    await start_runner(APP)
-    journal = tmp_path / "journal"
-    execution = await bench.enqueue("stubborn", str(journal))
-    await begun(journal)
+    execution, journal = await under_way(bench, start_runner, tmp_path, "stubborn")
     await cancel(bench, execution)
     assert (await bench.final(execution)).state == "cancelled"
     assert journal.read_text().split() == ["begun", "asked"]
@@ -91,10 +91,7 @@ async def test_a_finish_that_races_with_a_cancel_settles_one_way(
     bench: Bench, start_runner: StartRunner, tmp_path: Path
 ) -> None:
     """Work that was done all the same counts; nothing follows it."""
-    await start_runner(APP)
-    journal = tmp_path / "journal"
-    execution = await bench.enqueue("finishes_anyway", str(journal))
-    await begun(journal)
+    execution, _ = await under_way(bench, start_runner, tmp_path, "finishes_anyway")
     await cancel(bench, execution)
     assert await bench.result(execution) == "finished"
     assert await bench.kinds(execution) == ["Enqueued", "Started", "CancelRequested", "Succeeded"]

@@ -106,13 +106,17 @@ def fail_step(state: Execution, command: c.FailStep, now: int, dice: float) -> F
 
 
 def open_waits(state: Execution, command: c.OpenWaits, now: int) -> Facts:
-    """Opens what is not known yet; what is over already (time passed, a message is there) is ended at once instead."""
+    """Opens what is not known yet; what is over already (time passed, a message is there) is ended at once instead.
+
+    Of several waits with one key the first counts.
+    """
     require_open(state, command.activation)
-    _require_room(state, [wait.key for wait in command.waits])
+    waits = _first_of_each(command.waits)
+    _require_room(state, [wait.key for wait in waits])
     facts: Facts = []
-    decided = {wait.group for wait in command.waits if wait.group and _is_done(state, wait.key)}
+    decided = {wait.group for wait in waits if wait.group and _is_done(state, wait.key)}
     opened: list[f.Wait] = []
-    for wait in command.waits:
+    for wait in waits:
         if _is_done(state, wait.key) or (wait.group and wait.group in decided):
             continue
         # One that an earlier attempt opened ends when it said then.
@@ -128,7 +132,7 @@ def open_waits(state: Execution, command: c.OpenWaits, now: int) -> Facts:
     known = {*state.waits, *(wait.key for wait in opened)}
     # What is being cancelled does not wait; undoing steps may, whatever it ends in.
     may_suspend = state.state is State.RUNNING or state.compensating is not None
-    blocked = command.blocked or [wait.key for wait in command.waits]
+    blocked = command.blocked or [wait.key for wait in waits]
     suspends = command.suspends and may_suspend and bool(blocked) and all(key in known for key in blocked)
     times = [wait.until for wait in (*state.waits.values(), *opened) if wait.until is not None]
     wakes_at = min(times, default=None)
@@ -137,6 +141,13 @@ def open_waits(state: Execution, command: c.OpenWaits, now: int) -> Facts:
     elif suspends:
         facts.append(f.Suspended(n=state.n + 1, at=now, wakes_at=wakes_at))
     return facts
+
+
+def _first_of_each(waits: list[f.Wait]) -> list[f.Wait]:
+    found: dict[str, f.Wait] = {}
+    for wait in waits:
+        found.setdefault(wait.key, wait)
+    return list(found.values())
 
 
 def _over_at_once(state: Execution, wait: f.Wait, now: int) -> f.Woken | None:

@@ -7,13 +7,14 @@ another page.
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from penstock.domain.errors import Rejected
 from penstock.domain.limits import page_items_default, page_items_max
+from penstock_query.cursors import Stretch
 
 T = TypeVar("T")
 
@@ -30,21 +31,6 @@ class PageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: str | None = None
     last: Size | None = None
     before: str | None = None
-
-
-class Stretch(NamedTuple):
-    """At most `size` rows between two keys, both left out: those at its beginning, or `from_end` those at its end.
-
-    Keys fall along the list: what comes after a row has a smaller one.
-    """
-
-    size: int = page_items_default
-    from_end: bool = False
-    after: int | None = None
-    before: int | None = None
-
-    def holds(self, key: int) -> bool:
-        return (self.after is None or key < self.after) and (self.before is None or key > self.before)
 
 
 class PageInfo(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """What Defer's clients may ask of a list: filters and a page, checked, with an error that says what is wrong."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, NamedTuple, cast, get_args
 
 import msgspec
@@ -14,9 +14,10 @@ from penstock.defer.states import DeferState
 from penstock.domain.errors import Rejected
 from penstock.domain.execution.state import Execution
 from penstock.domain.limits import filter_values_max, metadata_keys_max
-from penstock_query.defer.paging import Kind, PageRequest, Stretch, stretch_of
+from penstock_query.cursors import Stretch
+from penstock_query.defer.paging import Kind, PageRequest, stretch_of
+from penstock_query.times import Interval, microseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = frozenset[str](get_args(DeferState))
 
 Texts = Annotated[list[str], Meta(max_length=filter_values_max)] | None
@@ -48,18 +49,6 @@ class ListRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     page: PageRequest | None = None
     filters: _Filters | None = None
-
-
-class Interval(NamedTuple):
-    """Microseconds, both ends included; None is open."""
-
-    start: int | None = None
-    end: int | None = None
-
-    def holds(self, at: int | None) -> bool:
-        if self.start is None and self.end is None:
-            return True
-        return at is not None and (self.start is None or at >= self.start) and (self.end is None or at <= self.end)
 
 
 class Wanted(NamedTuple):
@@ -140,14 +129,10 @@ def _interval(name: str, given: _Interval | None) -> Interval:
     """Times are shown with milliseconds, so a time that was shown has to be found again: whole ones are compared."""
     if given is None:
         return Interval()
-    start, end = _microseconds(given.start), _microseconds(given.end)
+    start, end = (None if each is None else microseconds(each) for each in (given.start, given.end))
     if start is not None and end is not None and start > end:
         raise invalid_filter(name, f"{name} ends before it begins.")
     return Interval(
         None if start is None else -(-start // 1000) * 1000,
         None if end is None else end // 1000 * 1000 + 999,
     )
-
-
-def _microseconds(instant: datetime | None) -> int | None:
-    return None if instant is None else (instant - _EPOCH) // timedelta(microseconds=1)

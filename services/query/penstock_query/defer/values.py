@@ -1,14 +1,12 @@
 """Arguments and lines in the form in which Defer showed them. Pure."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec import Raw
 
 from penstock.domain.execution.facts import Enqueued, OptionalRaw
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from penstock_query.times import moment
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,8 +45,7 @@ def _inside(json: Raw) -> bytes:
 
 def line_text(at: int, text: str) -> str:
     """One line of the log with its time of day in UTC."""
-    time = (_EPOCH + timedelta(microseconds=at)).strftime("%H:%M:%S")
-    return f"{time}.{at // 1000 % 1000:03d} {text}\n"
+    return f"{moment(at):%H:%M:%S}.{at // 1000 % 1000:03d} {text}\n"
 
 
 def log_text(lines: Iterable[tuple[int, str]]) -> bytes:

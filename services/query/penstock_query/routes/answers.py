@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from penstock.domain.errors import Rejected
-from penstock_query.cursors import around, decode_cursor, encode_cursor, fingerprint
+from penstock_query.cursors import Cursor, around, decode_cursor, encode_cursor, fingerprint
 from penstock_query.history import Value
 from penstock_query.queries import Paging, Query
 from penstock_query.reads import Found
@@ -47,6 +47,14 @@ async def settled(view: View, query: Query) -> None:
     after = query.after()
     query.finish()
     await view.reach(after)
+
+
+async def begun(view: View, query: Query, filters: str, kind: type[int] | type[str] = int) -> tuple[int, Cursor | None]:
+    """How many items a page of the view takes and where it begins; all parameters are checked before any waiting."""
+    paging = query.paging()
+    cursor = decode_cursor(paging.cursor, filters, kind)
+    await settled(view, query)
+    return paging.limit, cursor
 
 
 def positioned(content: T, position: int, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[T]:

@@ -9,7 +9,7 @@ from litestar.types import ControllerRouterHandler
 from penstock.domain.errors import Rejected
 from penstock.jetstream.leases import LeaseTable
 from penstock.ports import Unavailable
-from penstock_query.cursors import decode_cursor, fingerprint
+from penstock_query.cursors import fingerprint
 from penstock_query.queries import event_filter
 from penstock_query.reads import EventRow
 from penstock_query.routes.answers import (
@@ -18,6 +18,7 @@ from penstock_query.routes.answers import (
     CursorText,
     Limit,
     asked,
+    begun,
     page,
     parameter,
     positioned,
@@ -40,12 +41,8 @@ def catalogue_routes(view: View, leases: LeaseTable) -> list[ControllerRouterHan
         request: AnyRequest, limit: Limit = None, cursor: CursorText = None, after: After = None
     ) -> Response[Page[FunctionShape]]:
         """Each as its runner declared it last."""
-        query = asked(request)
-        paging = query.paging()
         filters = fingerprint("functions")
-        where = decode_cursor(paging.cursor, filters, str)
-        await settled(view, query)
-        found = await view.reads.functions(paging.limit, where)
+        found = await view.reads.functions(*await begun(view, asked(request), filters, str))
         live = await _living(leases)
         return page(found, [function_shape(row.fact, row.sequence, live) for row in found.items], filters)
 
@@ -69,10 +66,8 @@ def catalogue_routes(view: View, leases: LeaseTable) -> list[ControllerRouterHan
     ) -> Response[Page[EventShape]]:
         """Every event, those that matched nothing and those that were rejected included."""
         query = asked(request)
-        wanted, paging = event_filter(query), query.paging()
-        where = decode_cursor(paging.cursor, wanted.fingerprint)
-        await settled(view, query)
-        found = await view.reads.events(wanted, paging.limit, where)
+        wanted = event_filter(query)
+        found = await view.reads.events(wanted, *await begun(view, query, wanted.fingerprint))
         return page(found, [_shape(row) for row in found.items], wanted.fingerprint)
 
     @get("/v1/events/{event_id:str}", operation_id="getEvent", summary="Read one event")

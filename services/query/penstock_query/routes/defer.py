@@ -17,8 +17,8 @@ from penstock.domain.errors import Rejected
 from penstock.domain.limits import catch_up_seconds_max
 from penstock.service.defer import DEFER
 from penstock.service.dialect import DIALECT
+from penstock_query.defer.conditions import conditions_of
 from penstock_query.defer.find import Finder
-from penstock_query.defer.lists import Lists
 from penstock_query.defer.paging import PageInfo, page_of, walked
 from penstock_query.defer.requests import asked
 from penstock_query.defer.values import log_text
@@ -38,9 +38,9 @@ class ListShape(msgspec.Struct, frozen=True):
     page_info: PageInfo
 
 
-def defer_routes(view: View, lists: Lists) -> list[ControllerRouterHandler]:
+def defer_routes(view: View) -> list[ControllerRouterHandler]:
     """The addresses below /public/v2."""
-    return [*_single_routes(view, Finder(view)), *_list_routes(view, Finder(view), lists)]
+    return [*_single_routes(view, Finder(view)), *_list_routes(view, Finder(view))]
 
 
 def _single_routes(view: View, finder: Finder) -> list[ControllerRouterHandler]:
@@ -77,12 +77,12 @@ def _single_routes(view: View, finder: Finder) -> list[ControllerRouterHandler]:
     return [get_execution, get_result, get_arguments, get_logs]
 
 
-def _list_routes(view: View, finder: Finder, lists: Lists) -> list[ControllerRouterHandler]:
+def _list_routes(view: View, finder: Finder) -> list[ControllerRouterHandler]:
     async def list_executions(request: AnyRequest) -> Response[ListShape]:
         """`{"page": {"first", "after", "last", "before"}, "filters": {}}`; everything may be left out."""
         wanted, stretch = asked(await request.body(), "x")
         await view.catch_up(catch_up_seconds_max)
-        found = await lists.executions(wanted, stretch)
+        found = await view.reads.walk(conditions_of(wanted), stretch)
         rows, info = page_of(found, _position, stretch, "x")
         return Response(ListShape([execution_shape(each.state) for each in rows], info))
 

@@ -11,7 +11,6 @@ from penstock.domain.errors import CATALOGUE, Rejected
 from penstock.domain.execution.facts import ErrorInfo
 from penstock.domain.execution.state import Execution
 from penstock.handle import fold_recorded
-from penstock_query.cursors import decode_cursor
 from penstock_query.history import result_of
 from penstock_query.queries import execution_filter, preferred_wait
 from penstock_query.routes.answers import (
@@ -20,6 +19,7 @@ from penstock_query.routes.answers import (
     CursorText,
     Limit,
     asked,
+    begun,
     json_value,
     page,
     parameter,
@@ -57,10 +57,8 @@ def execution_routes(view: View) -> list[ControllerRouterHandler]:
     ) -> Response[Page[ExecutionShape]]:
         """Besides the listed parameters, `metadata.<key>=a,b` filters by metadata: AND across keys, OR inside one."""
         query = asked(request)
-        wanted, paging = execution_filter(query), query.paging()
-        where = decode_cursor(paging.cursor, wanted.fingerprint)
-        await settled(view, query)
-        found = await view.reads.executions(wanted, paging.limit, where)
+        wanted = execution_filter(query)
+        found = await view.reads.executions(wanted, *await begun(view, query, wanted.fingerprint))
         return page(found, [execution_shape(each, view.trace_url) for each in found.items], wanted.fingerprint)
 
     @get("/v1/executions/{execution_id:str}", operation_id="getExecution", summary="Read one execution")

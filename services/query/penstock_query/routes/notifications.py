@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from penstock.domain.errors import Rejected
-from penstock_query.cursors import decode_cursor, fingerprint
+from penstock_query.cursors import fingerprint
 from penstock_query.notifications import NotificationShape, notification_shape
 from penstock_query.queries import notification_filter
 from penstock_query.routes.answers import (
@@ -16,6 +16,7 @@ from penstock_query.routes.answers import (
     CursorText,
     Limit,
     asked,
+    begun,
     page,
     parameter,
     settled,
@@ -47,10 +48,8 @@ def notification_routes(view: View) -> list[ControllerRouterHandler]:
     ) -> Response[Page[NotificationShape]]:
         """One item per notification and channel, with every attempt to deliver it."""
         query = asked(request)
-        wanted, paging = notification_filter(query), query.paging()
-        where = decode_cursor(paging.cursor, wanted.fingerprint)
-        await settled(view, query)
-        found = await view.reads.notifications(wanted, paging.limit, where)
+        wanted = notification_filter(query)
+        found = await view.reads.notifications(wanted, *await begun(view, query, wanted.fingerprint))
         return page(found, [notification_shape(each) for each in found.items], wanted.fingerprint)
 
     @get("/v1/notifications/{notification:str}", operation_id="getNotification", summary="Read one notification")

@@ -7,8 +7,8 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from penstock.domain.errors import Rejected
-from penstock_query.cursors import decode_cursor, fingerprint
-from penstock_query.routes.answers import After, AnyRequest, CursorText, Limit, asked, page, positioned, settled
+from penstock_query.cursors import fingerprint
+from penstock_query.routes.answers import After, AnyRequest, CursorText, Limit, asked, begun, page, positioned, settled
 from penstock_query.schedules import ScheduleShape, TickShape, schedule_shape, tick_shape
 from penstock_query.shapes import Page
 from penstock_query.view import View
@@ -22,12 +22,8 @@ def schedule_routes(view: View) -> list[ControllerRouterHandler]:
         request: AnyRequest, limit: Limit = None, cursor: CursorText = None, after: After = None
     ) -> Response[Page[ScheduleShape]]:
         """Each with its next five ticks and its state in a sentence."""
-        query = asked(request)
-        paging = query.paging()
         filters = fingerprint("schedules")
-        where = decode_cursor(paging.cursor, filters, str)
-        await settled(view, query)
-        found = await view.reads.schedules(paging.limit, where)
+        found = await view.reads.schedules(*await begun(view, asked(request), filters, str))
         return page(found, [schedule_shape(each, _now()) for each in found.items], filters)
 
     @get("/v1/schedules/{key:str}", operation_id="getSchedule", summary="Read one schedule")
@@ -48,15 +44,12 @@ def schedule_routes(view: View) -> list[ControllerRouterHandler]:
         after: After = None,
     ) -> Response[Page[TickShape]]:
         """The latest first; those of a deleted schedule stay."""
-        query = asked(request)
-        paging = query.paging()
         filters = fingerprint("ticks", key)
-        where = decode_cursor(paging.cursor, filters)
-        await settled(view, query)
+        limit_and_cursor = await begun(view, asked(request), filters)
         state, _ = await view.reads.schedule(key)
         if state is None:
             raise _unknown(key)
-        found = await view.reads.ticks(key, paging.limit, where)
+        found = await view.reads.ticks(key, *limit_and_cursor)
         return page(found, [tick_shape(*row) for row in found.items], filters)
 
     return [list_schedules, get_schedule, list_ticks]
