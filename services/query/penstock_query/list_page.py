@@ -75,13 +75,14 @@ def _link(text: str, wanted: ExecutionFilter, cursor: str | None = None) -> str:
 
 
 def _parameters(wanted: ExecutionFilter) -> list[tuple[str, str | None]]:
-    """The filters as the address has them."""
+    """The filters as the address has them, where the end of the time does not count."""
+    end = wanted.created.end
     return [
         ("state", ",".join(wanted.states)),
         ("function", ",".join(wanted.functions)),
         ("event_id", wanted.event_id),
         ("parent_id", wanted.parent_id),
-        ("created_after", instant(wanted.created_after)),
-        ("created_before", instant(wanted.created_before)),
+        ("created_after", instant(wanted.created.start)),
+        ("created_before", instant(end + 1 if end is not None else None)),
         *((f"{METADATA}{key}", ",".join(values)) for key, values in wanted.metadata),
     ]
