@@ -51,7 +51,7 @@ async def batch(publisher: Publisher, messages: list[tuple[str, dict[str, str]]]
     for number, (subject, headers) in enumerate(messages, 1):
         headers = {**headers, wire.BATCH_ID: batch_id, wire.BATCH_SEQUENCE: str(number)}
         if number < len(messages):
-            await publisher.tell(subject, b"{}", headers)
+            await publisher._connection.nc.publish(subject, b"{}", headers=headers)
         else:
             answer = await publisher.send(subject, b"{}", {**headers, wire.BATCH_COMMIT: "1"})
     return await answer
@@ -133,7 +133,7 @@ async def test_a_batch_without_a_commit_stores_nothing(
 ) -> None:
     """A process that dies half way leaves no half."""
     headers = {wire.BATCH_ID: uuid.uuid4().hex, wire.BATCH_SEQUENCE: "1"}
-    await publisher.tell(environment.fact_subject(new_id(), "add", "run"), b"{}", headers)
+    await connection.nc.publish(environment.fact_subject(new_id(), "add", "run"), b"{}", headers=headers)
     await publisher.publish(environment.system_subject("mark", "1"), b"{}")
     assert await stored(connection, environment.executions) == 1
 

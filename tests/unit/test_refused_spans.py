@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from penstock.telemetry.encode import EncodedSpan
 from penstock.telemetry.sender import Verdict, well_formed
 
-GOOD, BAD = EncodedSpan("runner", b"good"), EncodedSpan("runner", b"bad")
+GOOD: EncodedSpan = ("runner", b"good")
+BAD: EncodedSpan = ("runner", b"bad")
 Send = Callable[[Sequence[EncodedSpan]], Verdict]
 
 

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+from litestar.handlers import HTTPRouteHandler
 
 from eventually import eventually
 from penstock.jetstream.access import OPERATOR, authorization, passwords
@@ -40,7 +41,9 @@ async def test_all_doors_work_with_the_rights_of_their_user(tmp_path: Path) -> N
     await eventually(lambda: all(registry.get(spec.name) for spec in SPECS))
     runtime = Runtime(Settings(api_key=KEY), names, {"ingest": users["ingest"]}, log, registry, Feed(log))
     async with open_ingest(runtime) as routes:
-        direct: list[DirectRoute] = [route.opt[OPTION] for route in routes if OPTION in route.opt]  # type: ignore[union-attr]
+        direct: list[DirectRoute] = [
+            each.opt[OPTION] for each in routes if isinstance(each, HTTPRouteHandler) and OPTION in each.opt
+        ]
 
         async def post(path: str, body: object) -> dict[str, str]:
             for route in direct:
