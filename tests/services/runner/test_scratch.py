@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,14 +48,24 @@ async def test_an_async_attempt_that_does_not_ask_has_none(bench: Bench, start_r
 
 
 async def test_the_next_runner_clears_away_what_a_dead_one_left(
-    nats_server: EmbeddedServer, bench: Bench, start_runner: StartRunner, tmp_path: Path
+    nats_server: EmbeddedServer,
+    bench: Bench,
+    start_runner: StartRunner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Directories, and processes that user code had started in a session of their own."""
     journal, said = tmp_path / "journal", tmp_path / "said"
+    # Where no runner of a test beside this one looks for leftovers.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     command = (str(HERE / "runner_process.py"), nats_server.url, bench.names.environment, APP)
     with said.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=output, stderr=output, env=runner_environment()
+            sys.executable,
+            *command,
+            stdout=output,
+            stderr=output,
+            env={**runner_environment(), "TMPDIR": str(tmp_path)},
         )
     try:
         await eventually(lambda: b"ready" in said.read_bytes(), within=20)
